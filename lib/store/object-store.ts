@@ -1,0 +1,63 @@
+/**
+ * Bytes by key: all that lazydisk needs of a store.
+ *
+ * Everything S3 has beyond this is not used: read after write, ranged GET, atomic PUT, If-None-Match on PUT, LIST, DELETE.
+ * Retrying, limiting, timeouts and fault injection are decorators over this interface, never options inside a store.
+ * Every method may be called at any time, any number at once. Errors are LazydiskError:
+ *   NOT_FOUND    the key (or the bucket, then facts.bucket) does not exist
+ *   EXISTS       `ifAbsent` and the key exists
+ *   REFUSED      credentials, rights, a missing bucket: final
+ *   UNREACHABLE  connection trouble, 5xx, 408, 409, 429, RequestTimeout, a body that ended early: may be tried again.
+ *                The effect of a put or delete that ended so is unknown.
+ *   DAMAGED      an object that is shorter than the range that was asked for
+ *   ABORTED      the signal fired
+ */
+
+/** A part of an object, bytes. */
+export interface ByteRange {
+  readonly offsetBytes: number;
+  /** At least 1. */
+  readonly lengthBytes: number;
+}
+
+/** What a listing says of an object. */
+export interface StoredObject {
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** Time of the last change by the store's clock, milliseconds since 1970. */
+  readonly modifiedMs: number;
+}
+
+/** A listing: objects, and with a delimiter the common prefixes (each ends with `/`). Both in key order. */
+export interface Listing {
+  readonly objects: readonly StoredObject[];
+  readonly prefixes: readonly string[];
+}
+
+/** Options that every call takes. */
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ObjectStore {
+  /** What it is, for messages: `s3://bucket/prefix`, `file:///dir`. Never holds credentials. */
+  readonly location: string;
+
+  /** The whole object, or exactly the range. The buffer belongs to the caller. */
+  get(key: string, options?: CallOptions & { readonly range?: ByteRange | undefined }): Promise<Buffer>;
+
+  /**
+   * Stores the bytes under the key, whole or not at all, durable when it resolves. With `ifAbsent` exactly one of any
+   * number of racing callers succeeds, the others get EXISTS and change nothing. `bytes` must not change meanwhile.
+   */
+  put(key: string, bytes: Uint8Array, options?: CallOptions & { readonly ifAbsent?: boolean }): Promise<void>;
+
+  /** All that begins with `prefix`, read after write. With `delimiter` it stops at the next `/` after the prefix. */
+  list(prefix: string, options?: CallOptions & { readonly delimiter?: '/' }): Promise<Listing>;
+
+  /** Removes the object; resolves also when there was none. */
+  delete(key: string, options?: CallOptions): Promise<void>;
+
+  /** Gives up connections. No call may follow. */
+  close(): Promise<void>;
+}
