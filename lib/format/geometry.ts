@@ -34,9 +34,7 @@ export type Bytes = Counted<'bytes'>;
 
 /** Whether `bytes` is a chunk size that the format allows: a power of two from 64 KiB to 4 MiB. */
 export function isChunkSize(bytes: number): boolean {
-  return (
-    Number.isInteger(bytes) && bytes >= MIN_CHUNK_SIZE && bytes <= MAX_CHUNK_SIZE && (bytes & (bytes - 1)) === 0
-  );
+  return Number.isInteger(bytes) && bytes >= MIN_CHUNK_SIZE && bytes <= MAX_CHUNK_SIZE && (bytes & (bytes - 1)) === 0;
 }
 
 /** How many chunks an image of `sizeBytes` has. */

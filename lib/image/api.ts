@@ -1,0 +1,151 @@
+/**
+ * Contracts of the image room: what a mount (or a program that uses the library) does with images.
+ */
+import type { Bytes } from '../format/geometry.js';
+import type { RandomId } from '../format/references.js';
+import type { WriterLock } from '../format/writer-lock.js';
+
+/** Something that reads like a raw disk: a snapshot or a head. */
+export interface Disk {
+  /**
+   * Names this content for ever: two disks with the same id never show different bytes except by writes to that disk. A
+   * head keeps it over its own commits and gets another one by revert, or when its clean base moves to a foreign snapshot.
+   */
+  readonly contentId: string;
+  readonly chunkSizeBytes: Bytes;
+  sizeBytes(): Bytes;
+  /** Time of the content, milliseconds since 1970. */
+  modifiedMs(): number;
+  /** Bytes allocated: non-zero chunks of the base, blocks of the layers. Estimated where a node is neither local nor to be had. */
+  allocatedBytes(): Promise<Bytes>;
+  /** Exactly `lengthBytes`, or fewer at the end of the disk. Fetches what is missing. UNREACHABLE, DAMAGED, IO, ABORTED. */
+  read(offset: Bytes, lengthBytes: Bytes, signal?: AbortSignal): Promise<Uint8Array>;
+  /** The next offset >= `offset` of data (or hole); undefined when there is none before the end of the disk. */
+  seek(offset: Bytes, whence: 'data' | 'hole', signal?: AbortSignal): Promise<Bytes | undefined>;
+  /** Makes its plane known to workers under this key (the node id) until `conceal`. Counted: one conceal per expose. */
+  expose(key: number): Promise<void>;
+  conceal(key: number): Promise<void>;
+}
+
+/** Owner, mode and times that a head keeps (libvirt changes them). */
+export interface HeadOwner {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+  readonly atimeMs: number;
+  readonly mtimeMs: number;
+}
+
+/** The writable state of an image on this host. */
+export interface Head extends Disk {
+  /** null until somebody changes it. */
+  owner(): HeadOwner | null;
+  setOwner(owner: HeadOwner): Promise<void>;
+  /**
+   * To be called at each open for writing; takes the writer's lock at the first. LOCKED, READ_ONLY, UNREACHABLE; STALE: the
+   * clean base had to move to a newer snapshot, look the head up again.
+   */
+  openForWriting(signal?: AbortSignal): Promise<void>;
+  closeForWriting(): void;
+  /** Any open, reading or writing: revert and delete are BUSY meanwhile. */
+  opened(): void;
+  closed(): void;
+  write(offset: Bytes, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
+  truncate(sizeBytes: Bytes, signal?: AbortSignal): Promise<void>;
+  /** Zeros, the space is freed; never changes the size. */
+  punch(offset: Bytes, lengthBytes: Bytes, signal?: AbortSignal): Promise<void>;
+  /** Zeros; grows the disk unless keepSize. */
+  zeroRange(offset: Bytes, lengthBytes: Bytes, keepSize: boolean, signal?: AbortSignal): Promise<void>;
+  /** Everything that was written before the call is durable. Joins the next round. */
+  fsync(): Promise<void>;
+  isDirty(): boolean;
+}
+
+/** A living snapshot as the mount shows it. */
+export interface SnapshotInfo {
+  readonly number: number;
+  readonly sizeBytes: Bytes;
+  readonly allocatedBytes: Bytes;
+  readonly timeMs: number;
+  readonly label: string;
+  readonly commitId: RandomId;
+}
+
+/** Outcome of a commit. */
+export interface CommitOutcome {
+  readonly image: string;
+  readonly number: number;
+  /** False when nothing had changed since the base: no snapshot was made, `number` is the base. */
+  readonly changed: boolean;
+  readonly commitId: RandomId;
+  readonly dirtyBytes: Bytes;
+  readonly uploadedBytes: Bytes;
+  /** How long writers were held up, milliseconds. */
+  readonly pauseMs: number;
+  readonly durationMs: number;
+}
+
+export type Health = 'ok' | 'degraded' | 'offline';
+
+/** Status of one image (the `status` file; DESIGN 9). All sizes in bytes. */
+export interface ImageStatus {
+  readonly image: string;
+  readonly imageId: RandomId;
+  readonly sizeBytes: Bytes;
+  readonly baseNumber: number | null;
+  readonly health: Health;
+  readonly localBytes: Bytes;
+  readonly dirtyBytes: Bytes;
+  /** Bytes that the layers' data files occupy on the local disk. */
+  readonly layerAllocatedBytes: Bytes;
+  readonly layers: number;
+  readonly oldestUncommittedMs: number | null;
+  readonly openCount: number;
+  readonly committing: boolean;
+  /** Why the head answers EIO until it is opened anew, or null. */
+  readonly failure: string | null;
+  readonly lock: WriterLock | null;
+  readonly lockIsOurs: boolean;
+}
+
+/** One image of a mount: its snapshots and its head. */
+export interface Image {
+  readonly name: string;
+  readonly id: RandomId;
+  /** Living snapshots, ascending, at most a second old. Degraded: what is known locally. */
+  snapshots(signal?: AbortSignal): Promise<readonly number[]>;
+  snapshotInfo(number: number, signal?: AbortSignal): Promise<SnapshotInfo>;
+  /** NOT_FOUND. */
+  snapshot(number: number, signal?: AbortSignal): Promise<Disk>;
+  /** The head; undefined on a read-only mount, or in a new folder before `createHead`. */
+  head(signal?: AbortSignal): Promise<Head | undefined>;
+  /** Makes the head of a new image (mkdir, then create disk.raw). EXISTS when there is one. */
+  createHead(): Promise<Head>;
+  commit(options: { label?: string; signal?: AbortSignal }): Promise<CommitOutcome>;
+  /** BUSY while the head is open or a commit runs. `number` undefined: the base. */
+  revert(number?: number): Promise<void>;
+  status(): Promise<ImageStatus>;
+}
+
+/** All images of a mount. */
+export interface Catalogue {
+  readonly health: () => Health;
+  /** Names, ascending, at most a second old. */
+  names(signal?: AbortSignal): Promise<readonly string[]>;
+  /** undefined: no such image. */
+  find(name: string, signal?: AbortSignal): Promise<Image | undefined>;
+  /** A new image (mkdir): takes its lock. EXISTS, USAGE (name), READ_ONLY, UNREACHABLE. */
+  create(name: string, signal?: AbortSignal): Promise<Image>;
+  /** rmdir: only of an image never committed and not open; else CONFLICT. */
+  remove(name: string): Promise<void>;
+  /** One PUT: `newName`@1 with the root of the snapshot. CONFLICT when the source's head has changes and neither number nor commit was given. */
+  clone(
+    name: string,
+    newName: string,
+    options: { number?: number; commit?: boolean; signal?: AbortSignal },
+  ): Promise<{ image: string; number: number }>;
+  /** Gives up our lock of a clean, unopened head; LOCKED when it is somebody else's, BUSY, CONFLICT (dirty). */
+  unlock(name: string): Promise<void>;
+  /** Everything flushed, locks of clean heads given up (best effort, bounded by `timeoutMs`), files closed. */
+  close(timeoutMs: number): Promise<void>;
+}

@@ -1,0 +1,145 @@
+/**
+ * Contracts of the repository room: what the rooms above call, and what they lend to it.
+ */
+import type { Bytes, ChunkNumber } from '../format/geometry.js';
+import type { ChunkId, ChunkReference, NodeId, NodeReference, RandomId, TreeNode } from '../format/references.js';
+import type { SnapshotRecord } from '../format/snapshot-record.js';
+import type { WriterLock } from '../format/writer-lock.js';
+import type { ObjectStore } from '../store/object-store.js';
+
+/** One snapshot as a listing of its image sees it; the record is read on demand. */
+export interface SnapshotListing {
+  readonly number: number;
+  readonly publishedMs: number;
+}
+
+/** What the store holds under one image's name, by one LIST (and one GET when there is a lock). */
+export interface ImageListing {
+  readonly image: string;
+  /** Living snapshots, ascending. */
+  readonly snapshots: readonly SnapshotListing[];
+  /** Numbers that a tombstone keeps used, ascending. */
+  readonly deleted: readonly number[];
+  readonly writer: WriterLock | null;
+  /** Highest record or tombstone + 1, at least 1. */
+  readonly nextNumber: number;
+}
+
+/** Lends the repository a local copy of tree nodes (the mirror keeps them in LevelDB; tests in a map). */
+export interface NodeCache {
+  get(id: NodeId): Promise<Buffer | undefined>;
+  put(id: NodeId, encoded: Uint8Array): Promise<void>;
+}
+
+/** Which chunks this host knows the place of: from trees it has loaded and from its own uploads. */
+export interface KnownPlaces {
+  lookup(ids: readonly ChunkId[]): Promise<(ChunkReference | undefined)[]>;
+  record(references: readonly ChunkReference[]): Promise<void>;
+}
+
+/** A repository: named things in a store. Every record and node that it returns has been validated. */
+export interface Repository {
+  readonly id: RandomId;
+  readonly store: ObjectStore;
+  readonly defaultChunkSizeBytes: Bytes;
+
+  /** Names of all images that have a living snapshot or a lock, ascending. One LIST per page of images, none per image. */
+  imageNames(signal?: AbortSignal): Promise<string[]>;
+  /** NOT_FOUND is not thrown: an unknown image has no snapshots and number 1 next. */
+  listImage(image: string, signal?: AbortSignal): Promise<ImageListing>;
+  /** NOT_FOUND, DAMAGED, UNSUPPORTED (a feature in `requires` that this version does not know). */
+  readRecord(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord>;
+
+  /** Puts the unchanged marker with If-None-Match once per process: the store must refuse it, or UNSUPPORTED. */
+  assertExclusivePuts(signal?: AbortSignal): Promise<void>;
+  /**
+   * Publishes `record` under exactly `record.number`, with If-None-Match: the moment at which a snapshot exists.
+   * EXISTS: that number is taken (by whom, the caller reads). Its own earlier put that succeeded unseen counts as success
+   * (same commit id and writer id).
+   */
+  publishRecord(image: string, record: SnapshotRecord, signal?: AbortSignal): Promise<void>;
+  /** Writes the tombstone, then removes the record. LOCKED when a lock names it as its base. Idempotent. */
+  deleteSnapshot(image: string, number: number, signal?: AbortSignal): Promise<void>;
+
+  readLock(image: string, signal?: AbortSignal): Promise<WriterLock | null>;
+  /** Takes the lock. An existing lock with the same stateId is ours: it is kept and returned. Another: LOCKED (facts: lock). */
+  takeLock(image: string, lock: WriterLock, signal?: AbortSignal): Promise<WriterLock>;
+  /** The holder says on which base it now stands. */
+  updateLock(image: string, lock: WriterLock, signal?: AbortSignal): Promise<void>;
+  /** Removes the lock if it is held by `stateId`, or by anybody when undefined. Resolves to what was removed. */
+  releaseLock(image: string, stateId: RandomId | undefined, signal?: AbortSignal): Promise<WriterLock | null>;
+
+  /** Reads trees. Nodes go through `cache` and are verified by their id whatever the source. */
+  trees(cache?: NodeCache): TreeReader;
+  /** Begins a new tree on top of `base`; nothing is visible until publishRecord. */
+  writeSnapshot(options: SnapshotWriterOptions): SnapshotWriter;
+}
+
+export interface TreeReader {
+  /** One node. DAMAGED after one more try, UNREACHABLE. Nodes that were loaded are kept in a bounded memory cache. */
+  node(reference: NodeReference, signal?: AbortSignal): Promise<TreeNode>;
+  /**
+   * The 256 (or at the end fewer meaningful) entries of the leaf that covers `chunk`: null for zeros; one shared array of
+   * nulls when the whole leaf is zero. `root` null: all zeros.
+   */
+  leaf(tree: TreeShape, chunk: ChunkNumber, signal?: AbortSignal): Promise<readonly (ChunkReference | null)[]>;
+  /** The entry of one chunk. */
+  entry(tree: TreeShape, chunk: ChunkNumber, signal?: AbortSignal): Promise<ChunkReference | null>;
+  /** All non-zero chunks from `first` on, in order; whole zero subtrees are skipped without being loaded. */
+  chunks(tree: TreeShape, first?: ChunkNumber, signal?: AbortSignal): AsyncIterable<[ChunkNumber, ChunkReference]>;
+}
+
+/** What is needed to walk a tree. A SnapshotRecord is one. */
+export interface TreeShape {
+  readonly root: NodeReference | null;
+  readonly sizeBytes: Bytes;
+  readonly chunkSizeBytes: Bytes;
+}
+
+export interface SnapshotWriterOptions {
+  readonly chunkSizeBytes: Bytes;
+  /** Size of the new snapshot. */
+  readonly sizeBytes: Bytes;
+  /** The tree whose chunks stay where nothing is put; null for an empty one. Same chunk size. It may be larger or smaller. */
+  readonly base: (TreeShape & { readonly allocatedBytes: Bytes }) | null;
+  readonly known: KnownPlaces;
+  readonly trees: TreeReader;
+  readonly signal?: AbortSignal | undefined;
+  /** Called now and then with totals. */
+  readonly onProgress?: ((progress: SnapshotProgress) => void) | undefined;
+  /**
+   * Called once a chunk's bytes are durable in the store (or known there already), before `finish` resolves. The bytes
+   * belong to the callee.
+   */
+  readonly onStored?: ((reference: ChunkReference, bytes: Uint8Array) => void) | undefined;
+}
+
+export interface SnapshotProgress {
+  /** Chunks put so far, bytes of the image. */
+  readonly processedBytes: number;
+  /** Bytes sent to the store, chunks, indexes, nodes. */
+  readonly uploadedBytes: number;
+}
+
+/** Result of a finished writer: everything but the record is in the store. */
+export interface WrittenSnapshot extends SnapshotProgress {
+  readonly root: NodeReference | null;
+  readonly allocatedBytes: Bytes;
+}
+
+/**
+ * Builds one snapshot's chunks and tree. Chunks are hashed off the main thread, compared with the base and with the known
+ * places, appended to segments in the order they are put, uploaded in parallel; memory is bounded by back-pressure.
+ */
+export interface SnapshotWriter {
+  /**
+   * Says what chunk `chunk` holds: exactly chunkSizeBytes bytes (zero-padded at the end of the image), or null for zeros. A
+   * chunk of zero bytes counts as null. Resolves when there is room for more, not when it is stored. The bytes must not
+   * change afterwards. Each chunk at most once.
+   */
+  put(chunk: ChunkNumber, bytes: Uint8Array | null): Promise<void>;
+  /** Closes segments, writes changed nodes from the leaves up, waits until all is durable. */
+  finish(): Promise<WrittenSnapshot>;
+  /** Stops uploads. What was uploaded stays as garbage for collection. */
+  abandon(): Promise<void>;
+}
