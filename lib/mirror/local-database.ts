@@ -1,0 +1,121 @@
+/**
+ * A local key-value database: LevelDB with text keys and binary values, and the only owner of `level`.
+ *
+ * Two of them exist on a host: the mirror's record of which chunks are local (disposable), and the state's (node ids,
+ * cached tree nodes, known places). Both rely on the same three promises of LevelDB:
+ *   - what resolved without `sync` survives the death of the process, not of the host; with `sync` it survives both;
+ *   - a batch is applied whole or not at all;
+ *   - its lock belongs to one process and dies with it, which is how one daemon per directory is enforced.
+ * It does not interpret keys or values, and never repairs or removes a damaged database: its owner knows what it is worth.
+ */
+import { mkdir } from 'node:fs/promises';
+import { Level } from 'level';
+import { LazydiskError, messageOf } from '../util/errors.js';
+
+/** How a change is written. `sync`: durable against the loss of the host when it resolves; default false. */
+export interface WriteOptions {
+  readonly sync?: boolean;
+}
+
+/** One change of a batch. */
+export type DatabaseOperation =
+  | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
+  | { readonly type: 'delete'; readonly key: string };
+
+/** An open database. Every method may be called any number of times at once; none may follow `close`. */
+export class LocalDatabase {
+  private constructor(
+    readonly directory: string,
+    private readonly level: Level<string, Uint8Array>,
+  ) {}
+
+  /**
+   * Opens the database in `directory`, which is created with mode 0700 when it is not there.
+   * BUSY: another process (or this one) has it open. DAMAGED: LevelDB refuses its files. IO: anything else.
+   */
+  static async open(directory: string): Promise<LocalDatabase> {
+    await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+      throw new LazydiskError('IO', `The folder ${directory} can't be created: ${messageOf(error)}.`, { cause: error });
+    });
+    const level = new Level<string, Uint8Array>(directory, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
+    try {
+      await level.open();
+    } catch (error) {
+      await level.close().catch(() => undefined);
+      throw openError(directory, error);
+    }
+    return new LocalDatabase(directory, level);
+  }
+
+  /** The value, or undefined when there is none. */
+  async get(key: string): Promise<Buffer | undefined> {
+    return asBuffer(await this.level.get(key));
+  }
+
+  /** The values in the order of the keys; undefined where there is none. */
+  async getMany(keys: readonly string[]): Promise<(Buffer | undefined)[]> {
+    if (keys.length === 0) return [];
+    return (await this.level.getMany([...keys])).map(asBuffer);
+  }
+
+  async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<void> {
+    await this.level.put(key, value, { sync: options.sync ?? false });
+  }
+
+  /** Resolves also when there was no such key. */
+  async delete(key: string, options: WriteOptions = {}): Promise<void> {
+    await this.level.del(key, { sync: options.sync ?? false });
+  }
+
+  /** Applies the operations in their order, all or none. */
+  async batch(operations: readonly DatabaseOperation[], options: WriteOptions = {}): Promise<void> {
+    if (operations.length === 0) return;
+    const steps = operations.map((operation) =>
+      operation.type === 'put'
+        ? ({ type: 'put', key: operation.key, value: operation.value } as const)
+        : ({ type: 'del', key: operation.key } as const),
+    );
+    await this.level.batch(steps, { sync: options.sync ?? false });
+  }
+
+  /** All entries whose key begins with `prefix`, in key order, as they were when the iteration began. */
+  async *entries(prefix: string): AsyncGenerator<[key: string, value: Buffer], void, undefined> {
+    for await (const [key, value] of this.level.iterator({ gte: prefix })) {
+      if (!key.startsWith(prefix)) return; // UTF-8 order keeps the keys of a prefix together
+      yield [key, asBuffer(value) ?? Buffer.alloc(0)];
+    }
+  }
+
+  /** Waits for what runs, closes the files and gives up the lock. May be called again. */
+  async close(): Promise<void> {
+    await this.level.close();
+  }
+}
+
+function asBuffer(value: Uint8Array | undefined): Buffer | undefined {
+  if (value === undefined || Buffer.isBuffer(value)) return value;
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+}
+
+/** LevelDB hides the reason of a failed open in the cause. */
+function openError(directory: string, error: unknown): LazydiskError {
+  const reason = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  const code = (reason as { code?: unknown }).code;
+  if (code === 'LEVEL_LOCKED') {
+    return new LazydiskError(
+      'BUSY',
+      `The database in ${directory} is in use by another lazydisk process: end that one first, or choose another directory.`,
+      { cause: reason, facts: { directory } },
+    );
+  }
+  if (code === 'LEVEL_CORRUPTION' || /corrupt|checksum/i.test(messageOf(reason))) {
+    return new LazydiskError('DAMAGED', `The database in ${directory} is damaged: ${messageOf(reason)}.`, {
+      cause: reason,
+      facts: { directory },
+    });
+  }
+  return new LazydiskError('IO', `The database in ${directory} can't be opened: ${messageOf(reason)}.`, {
+    cause: reason,
+    facts: { directory },
+  });
+}
