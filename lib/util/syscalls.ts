@@ -1,0 +1,130 @@
+/**
+ * The few Linux system calls that Node lacks. The only owner of koffi: nothing is compiled at installation.
+ *
+ * Model: thin and synchronous. A call either returns its value or throws a SystemCallError that looks like the errors of
+ * node:fs (`code` is the errno name, `errno` is negative), so that callers treat both alike. Works from worker threads: each
+ * thread that imports the module loads its own functions.
+ *
+ * Offsets and lengths are bytes, whole numbers up to 2^53 - 1; anything else is refused before the kernel sees it.
+ *
+ * What it does not do: policy. It knows nothing of FUSE, layers or mount points.
+ */
+import koffi from 'koffi';
+import { constants } from 'node:os';
+import { getSystemErrorName } from 'node:util';
+
+const libc = koffi.load(null);
+const C = {
+  mount: libc.func(
+    'int mount(const char *source, const char *target, const char *type, ulong flags, const char *data)',
+  ),
+  umount2: libc.func('int umount2(const char *target, int flags)'),
+  fallocate: libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
+  lseek: libc.func('int64_t lseek(int fd, int64_t offset, int whence)'),
+  prctl: libc.func('int prctl(int option, ulong a, ulong b, ulong c, ulong d)'),
+};
+
+/** Flags of mount(2). */
+export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+
+/** Flags of umount2(2). */
+export const MNT_FORCE = 1;
+export const MNT_DETACH = 2;
+
+/** An option of prctl(2): memory that this process needs is never waited for on a disk that it serves itself. */
+export const PR_SET_IO_FLUSHER = 57;
+
+/** What fallocate(2) can be asked for. `allocate` and `zero-range` may grow the file, the others never do. */
+export type FallocateMode = 'allocate' | 'allocate-keep-size' | 'punch-hole' | 'zero-range' | 'zero-range-keep-size';
+
+const KEEP_SIZE = 1;
+const PUNCH_HOLE = 2;
+const ZERO_RANGE = 16;
+const FALLOCATE_FLAGS: Readonly<Record<FallocateMode, number>> = {
+  allocate: 0,
+  'allocate-keep-size': KEEP_SIZE,
+  'punch-hole': PUNCH_HOLE | KEEP_SIZE,
+  'zero-range': ZERO_RANGE,
+  'zero-range-keep-size': ZERO_RANGE | KEEP_SIZE,
+};
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/** A system call that failed, in the shape of the errors of node:fs. */
+export class SystemCallError extends Error {
+  override readonly name = 'SystemCallError';
+
+  constructor(
+    readonly syscall: string,
+    /** Name of the errno as node:fs spells it: `ENOENT`; 95 is `ENOTSUP`. */
+    readonly code: string,
+    /** The errno, negative as in node:fs. */
+    readonly errno: number,
+    subject: string,
+  ) {
+    super(`${code}: ${syscall} ${subject}`);
+  }
+}
+
+/** Mounts a file system (mount(2)). `data` is the comma-separated list of options of the type. */
+export function mount(source: string, target: string, type: string, flags: number, data: string): void {
+  if (C.mount(source, target, type, flags, data) !== 0) fail('mount', `${source} on ${target}`);
+}
+
+/** Unmounts (umount2(2)) with any of MNT_FORCE and MNT_DETACH, or 0. */
+export function umount2(target: string, flags: number): void {
+  if (C.umount2(target, flags) !== 0) fail('umount2', target);
+}
+
+/** Changes what is allocated of an open file (fallocate(2)). ENOTSUP where the file system can't. */
+export function fallocate(descriptor: number, mode: FallocateMode, offset: number, lengthBytes: number): void {
+  checkOffset('offset', offset);
+  checkOffset('length', lengthBytes);
+  // A signal may end a long call early; nothing is lost by asking again, and callers expect it to be done.
+  while (C.fallocate(descriptor, FALLOCATE_FLAGS[mode], offset, lengthBytes) !== 0) {
+    if (koffi.errno() !== constants.errno.EINTR) fail('fallocate', `${mode} of descriptor ${String(descriptor)}`);
+  }
+}
+
+/** The next offset >= `offset` that has data, or undefined when there is none before the end of the file. */
+export function seekData(descriptor: number, offset: number): number | undefined {
+  return seek(descriptor, offset, SEEK_DATA);
+}
+
+/**
+ * The next offset >= `offset` that is a hole; the end of the file counts as one. An offset at the end of the file or beyond
+ * it is answered by itself (the kernel would say ENXIO): from there on, nothing is stored.
+ */
+export function seekHole(descriptor: number, offset: number): number {
+  return seek(descriptor, offset, SEEK_HOLE) ?? offset;
+}
+
+/** Asks the kernel to change something about this process or thread (prctl(2)); returns what the kernel returned. */
+export function prctl(option: number, a = 0, b = 0, c = 0, d = 0): number {
+  const result = C.prctl(option, a, b, c, d) as number;
+  if (result < 0) fail('prctl', String(option));
+  return result;
+}
+
+/** Note that this moves the descriptor's own position: use it only on descriptors that are read and written by position. */
+function seek(descriptor: number, offset: number, whence: number): number | undefined {
+  checkOffset('offset', offset);
+  const found = C.lseek(descriptor, offset, whence) as number;
+  if (found >= 0) return found;
+  if (koffi.errno() === constants.errno.ENXIO) return undefined;
+  return fail('lseek', `descriptor ${String(descriptor)}`);
+}
+
+function checkOffset(what: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(`${what} must be a whole number of bytes from 0 to 2^53 - 1, not ${String(value)}`);
+  }
+}
+
+function fail(syscall: string, subject: string): never {
+  const errno = koffi.errno();
+  throw new SystemCallError(syscall, getSystemErrorName(-errno), -errno, subject);
+}
