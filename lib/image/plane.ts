@@ -17,6 +17,8 @@ export const CONTROL_GATE = 0;
 export const CONTROL_WHOLE_BLOCKS = 1;
 /** Set to 1 by whoever writes, and exchanged for 0 by an FSYNC round. */
 export const CONTROL_DIRTY = 2;
+/** Set to 1 when a state changes, and exchanged for 0 by whoever counts allocated blocks. */
+export const CONTROL_STATES_CHANGED = 3;
 export const CONTROL_WORDS = 4;
 
 /** States of a block in a layer, one byte each. */
