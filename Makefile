@@ -1,0 +1,55 @@
+# lazydisk: how it is built, checked, tested and shown.
+#
+#   make build      compile lib and mount to dist/
+#   make check      types, lint (the layers included), format
+#   make test-unit  the fast tests: no root, no S3 server, no mount
+#   make test       everything; as root it installs what is missing (see tests/tools/run-tests.sh)
+#   make demo       set up, then the whole story on a real file-system image (KEEP=1, IMAGE=path)
+#   make clean      remove what was built; node_modules and the cached guest stay (make distclean takes them too)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: build check check-types check-lint check-format test-unit test demo clean distclean
+
+SOURCES := $(shell find lib mount -name '*.ts' 2>/dev/null)
+JEST := NODE_OPTIONS=--experimental-vm-modules npx jest
+
+build: dist/.built
+
+# npm ci leaves its own record in node_modules; it is older than the lock when somebody changed a dependency.
+node_modules/.package-lock.json: package-lock.json
+	npm ci --no-fund --no-audit --loglevel=error
+	touch $@
+
+dist/.built: node_modules/.package-lock.json tsconfig.json tsconfig.build.json $(SOURCES)
+	rm -rf dist
+	npx tsc -p tsconfig.build.json
+	chmod +x dist/mount/cli/main.js
+	touch $@
+
+check: check-types check-lint check-format
+
+check-types: node_modules/.package-lock.json
+	npx tsc -p tsconfig.json --noEmit
+
+check-lint: node_modules/.package-lock.json
+	npx eslint .
+
+check-format: node_modules/.package-lock.json
+	npx prettier --check --log-level warn .
+
+test-unit: build
+	$(JEST) -w 2 --reporters=default --reporters=./tests/reporter/tally.mjs --testPathIgnorePatterns '/tests/(mounted|guest)/'
+
+test:
+	tests/tools/run-tests.sh
+
+demo: build
+	examples/demo.sh
+
+clean:
+	rm -rf dist
+
+distclean: clean
+	rm -rf node_modules .cache

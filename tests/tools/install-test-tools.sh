@@ -1,0 +1,28 @@
+#!/bin/bash
+# Installs what the tests need from Debian's packages, when something is missing. Needs root then.
+set -euo pipefail
+here=$(dirname "$(readlink -f "$0")")
+
+# command -> package that brings it
+declare -A needs=(
+  [fio]=fio [qemu-img]=qemu-utils [qemu-io]=qemu-utils [qemu-system-x86_64]=qemu-system-x86 [mmdebstrap]=mmdebstrap
+  [extlinux]=extlinux [sfdisk]=fdisk [mke2fs]=e2fsprogs [e2fsck]=e2fsprogs [setpriv]=util-linux [losetup]=mount
+)
+missing=()
+for command in "${!needs[@]}"; do
+  PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null || missing+=("${needs[$command]}")
+done
+[ -e /usr/lib/syslinux/mbr/mbr.bin ] || missing+=(syslinux-common)
+
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" != 0 ]; then
+    echo "install-test-tools: missing ${missing[*]}; run as root, or install them" >&2
+    exit 1
+  fi
+  echo "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  # QEMU is wanted without its displays and sound.
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" seabios ipxe-qemu >/dev/null
+fi
+exec "$here/start-s3.sh" install

@@ -1,0 +1,93 @@
+#!/bin/bash
+# Runs everything and ends with the line `N passed, N failed`, summed over all runs. Exit status 0 only if nothing failed.
+#
+# Order: what is cheap and breaks often first. One S3 server (Ceph RADOS Gateway) serves the whole run and is stopped at its
+# end, whatever happened. Unit tests share the cores; tests that mount run one after the other, since they measure and
+# since each starts processes of its own.
+#   ONLY=unit|mounted|guest   only this part (checks are left out too)
+set -uo pipefail
+cd "$(dirname "$(readlink -f "$0")")/../.."
+root=$PWD
+began=$SECONDS
+work=$(mktemp -d /var/tmp/lazydisk-run.XXXXXX)
+export LAZYDISK_TALLY=$work/tally
+: >"$LAZYDISK_TALLY"
+
+finish() {
+  local status=$?
+  trap - EXIT
+  tests/tools/start-s3.sh destroy "$work/s3" >/dev/null 2>&1
+  local passed failed
+  read -r passed failed < <(awk '{p += $1; f += $2} END {print p + 0, f + 0}' "$LAZYDISK_TALLY")
+  rm -rf "$work"
+  # A run that ended before its tests is a failure, however many had passed.
+  if [ "$status" != 0 ] && [ "$failed" = 0 ]; then failed=1; fi
+  echo "took $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s"
+  echo "$passed passed, $failed failed"
+  [ "$failed" = 0 ] && exit 0
+  exit 1
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+say() { echo "== $* ($((SECONDS - began)) s)"; }
+
+free_port() {
+  node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })'
+}
+
+step() { # name, command...: one fact that holds or does not
+  local name=$1
+  shift
+  say "$name"
+  if "$@"; then echo "1 0" >>"$LAZYDISK_TALLY"; else
+    echo "FAILED: $name"
+    echo "0 1" >>"$LAZYDISK_TALLY"
+  fi
+}
+
+jest() { # name, arguments...
+  local name=$1
+  shift
+  say "$name"
+  local before after
+  before=$(wc -l <"$LAZYDISK_TALLY")
+  NODE_OPTIONS=--experimental-vm-modules npx jest --reporters=default --reporters=./tests/reporter/tally.mjs "$@"
+  local status=$?
+  after=$(wc -l <"$LAZYDISK_TALLY")
+  # jest that died without reporting, or found something wrong outside of tests
+  if [ "$before" = "$after" ]; then
+    echo "FAILED: jest ended with status $status and reported nothing ($name)"
+    echo "0 1" >>"$LAZYDISK_TALLY"
+  elif [ "$status" != 0 ] && tail -n 1 "$LAZYDISK_TALLY" | grep -q ' 0$'; then
+    echo "FAILED: jest ended with status $status ($name)"
+    echo "0 1" >>"$LAZYDISK_TALLY"
+  fi
+}
+
+wants() { [ -z "${ONLY:-}" ] || [ "$ONLY" = "$1" ]; }
+
+say "install what is missing"
+tests/tools/install-test-tools.sh || exit 1
+make --no-print-directory build || exit 1
+
+if [ -z "${ONLY:-}" ]; then
+  step types make --no-print-directory check-types
+  step lint make --no-print-directory check-lint
+  step format make --no-print-directory check-format
+fi
+
+say "start the S3 server"
+port=$(free_port)
+export LAZYDISK_TEST_S3_ACCESS_KEY=lazydisktest LAZYDISK_TEST_S3_SECRET_KEY=lazydisk-test-secret LAZYDISK_REQUIRE_S3=1
+S3_ACCESS_KEY=$LAZYDISK_TEST_S3_ACCESS_KEY S3_SECRET_KEY=$LAZYDISK_TEST_S3_SECRET_KEY MON_PORT=$(free_port) \
+  tests/tools/start-s3.sh start "$work/s3" "$port" >"$work/s3.log" 2>&1 || {
+  cat "$work/s3.log"
+  exit 1
+}
+export LAZYDISK_TEST_S3_ENDPOINT=http://127.0.0.1:$port
+
+wants unit && jest "unit tests" -w 2 --testPathIgnorePatterns '/tests/(mounted|guest)/'
+wants mounted && jest "mounted tests" --runInBand "$root/tests/mounted"
+wants guest && jest "guest test" --runInBand "$root/tests/guest"
+exit 0
