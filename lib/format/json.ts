@@ -1,0 +1,93 @@
+/**
+ * JSON documents of a repository: bytes <-> validated values.
+ *
+ * Every document is an object with `formatVersion`, most have `requires`. Version and features are looked at before
+ * anything else, so that a newer document is reported as newer and not as damaged. Unknown fields are kept (they survive
+ * decode and encode) and otherwise ignored. Encoding writes the known fields in the order of the schema.
+ */
+import type { z } from 'zod';
+import { LazydiskError, messageOf } from '../util/errors.js';
+
+/** Version of the format that this code reads and writes. */
+export const FORMAT_VERSION = 1;
+
+/** Features of `requires` that this code knows. None yet. */
+export const KNOWN_FEATURES: readonly string[] = [];
+
+/** A document is small; more is not one of ours. */
+const MAX_DOCUMENT_BYTES = 1024 * 1024;
+
+/**
+ * Decodes a document. `name` is the object's key, for messages.
+ * DAMAGED: no JSON, or not what the schema says. UNSUPPORTED: another version, or an unknown feature is required.
+ */
+export function decodeDocument<T>(bytes: Uint8Array, name: string, schema: z.ZodType<T>): T {
+  const value = parse(bytes, name);
+  checkVersion(value, name);
+  checkFeatures(value, name);
+  const result = schema.safeParse(value);
+  if (!result.success) throw damaged(name, firstIssue(result.error));
+  return result.data;
+}
+
+/** Encodes a document. USAGE when the value is not one that `decodeDocument` would accept. */
+export function encodeDocument<T>(value: T, name: string, schema: z.ZodType<T>): Buffer {
+  const result = schema.safeParse(value);
+  if (!result.success) throw new LazydiskError('USAGE', `${name} can't be written: ${firstIssue(result.error)}.`);
+  return Buffer.from(`${JSON.stringify(result.data, null, 2)}\n`, 'utf8');
+}
+
+/** An error that names the damaged object. */
+export function damaged(name: string, what: string, cause?: unknown): LazydiskError {
+  return new LazydiskError('DAMAGED', `${name} is damaged: ${what}.`, { facts: { object: name, what }, cause });
+}
+
+function parse(bytes: Uint8Array, name: string): Readonly<Record<string, unknown>> {
+  if (bytes.length > MAX_DOCUMENT_BYTES) {
+    throw damaged(name, `it has ${bytes.length} bytes, at most ${MAX_DOCUMENT_BYTES} were expected`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw damaged(name, `it is not JSON (${messageOf(error)})`, error);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw damaged(name, 'a JSON object was expected');
+  }
+  return value as Record<string, unknown>;
+}
+
+function checkVersion(value: Readonly<Record<string, unknown>>, name: string): void {
+  const version = value['formatVersion'];
+  if (typeof version !== 'number' || !Number.isInteger(version) || version < 1) {
+    throw damaged(name, 'formatVersion is not a positive whole number');
+  }
+  if (version !== FORMAT_VERSION) {
+    throw new LazydiskError(
+      'UNSUPPORTED',
+      `${name} has format version ${version}; this lazydisk reads version ${FORMAT_VERSION}. Use a newer lazydisk.`,
+      { facts: { object: name, formatVersion: version } },
+    );
+  }
+}
+
+function checkFeatures(value: Readonly<Record<string, unknown>>, name: string): void {
+  const requires = value['requires'];
+  if (!Array.isArray(requires)) return; // the schema says whether it must be there
+  const unknown = requires.find((feature) => typeof feature === 'string' && !KNOWN_FEATURES.includes(feature)) as
+    string | undefined;
+  if (unknown === undefined) return;
+  throw new LazydiskError(
+    'UNSUPPORTED',
+    `${name} needs the feature ${JSON.stringify(unknown.slice(0, 64))}, which this lazydisk does not know. Use a newer lazydisk.`,
+    { facts: { object: name, feature: unknown } },
+  );
+}
+
+function firstIssue(error: z.ZodError): string {
+  const issue = error.issues[0];
+  if (issue === undefined) return 'it is not valid';
+  const path = issue.path.map(String).join('.');
+  return path === '' ? issue.message : `${path}: ${issue.message}`;
+}

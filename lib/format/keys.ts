@@ -1,0 +1,106 @@
+/**
+ * Keys: the only place that spells the name of an object in a repository, and that says which names an image may have.
+ *
+ *     lazydisk.json
+ *     images/<image>/snapshots/<8 digits>.json
+ *     images/<image>/deleted/<8 digits>.json
+ *     images/<image>/writer.json
+ *     images/<image>/profile.json
+ *     segments/<32 hex digits>
+ */
+import { LazydiskError } from '../util/errors.js';
+import { isRandomId } from './ids.js';
+import type { SegmentId } from './references.js';
+
+export const MARKER_KEY = 'lazydisk.json';
+export const IMAGES_PREFIX = 'images/';
+export const SEGMENTS_PREFIX = 'segments/';
+
+/** Numbers have eight digits in keys. */
+export const MAX_SNAPSHOT_NUMBER = 99_999_999;
+
+const IMAGE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+/** Names of the files that a mount shows beside the images. */
+const RESERVED_NAMES = ['control', 'status', 'metrics'];
+
+const NUMBERED = /^images\/([^/]+)\/(snapshots|deleted)\/(\d{8})\.json$/;
+const SINGLE = /^images\/([^/]+)\/(writer|profile)\.json$/;
+const SEGMENT = /^segments\/([0-9a-f]{32})$/;
+
+/** What a key names. */
+export type ParsedKey =
+  | { readonly kind: 'marker' }
+  | { readonly kind: 'snapshot' | 'tombstone'; readonly image: string; readonly number: number }
+  | { readonly kind: 'writer' | 'profile'; readonly image: string }
+  | { readonly kind: 'segment'; readonly segment: SegmentId };
+
+/** Whether an image may have this name. */
+export function isImageName(name: string): boolean {
+  return IMAGE_NAME.test(name) && !RESERVED_NAMES.includes(name);
+}
+
+/** USAGE when an image can't have this name. */
+export function assertImageName(name: string): void {
+  if (isImageName(name)) return;
+  const reason = RESERVED_NAMES.includes(name)
+    ? 'that name is a file of every mount'
+    : 'expected 1 to 128 letters, digits, dots, underscores and hyphens, beginning with a letter or digit';
+  throw new LazydiskError('USAGE', `${JSON.stringify(name)} can't be the name of an image: ${reason}.`, {
+    facts: { image: name },
+  });
+}
+
+/** Whether a snapshot may have this number. */
+export function isSnapshotNumber(number: number): boolean {
+  return Number.isInteger(number) && number >= 1 && number <= MAX_SNAPSHOT_NUMBER;
+}
+
+/** `images/<image>/`: all objects of an image begin so. USAGE (name). */
+export function imagePrefix(image: string): string {
+  assertImageName(image);
+  return `${IMAGES_PREFIX}${image}/`;
+}
+
+export function snapshotKey(image: string, number: number): string {
+  return `${imagePrefix(image)}snapshots/${digits(number)}.json`;
+}
+
+export function tombstoneKey(image: string, number: number): string {
+  return `${imagePrefix(image)}deleted/${digits(number)}.json`;
+}
+
+export function writerKey(image: string): string {
+  return `${imagePrefix(image)}writer.json`;
+}
+
+export function profileKey(image: string): string {
+  return `${imagePrefix(image)}profile.json`;
+}
+
+export function segmentKey(segment: SegmentId): string {
+  if (!isRandomId(segment))
+    throw new LazydiskError('DAMAGED', `${JSON.stringify(segment)} is not the id of a segment.`);
+  return `${SEGMENTS_PREFIX}${segment}`;
+}
+
+/** What `key` names; undefined when it is none of ours (or one that a later version has added). */
+export function parseKey(key: string): ParsedKey | undefined {
+  if (key === MARKER_KEY) return { kind: 'marker' };
+  const segment = SEGMENT.exec(key)?.[1];
+  if (segment !== undefined) return { kind: 'segment', segment };
+  const [, image, kind, number] = NUMBERED.exec(key) ?? SINGLE.exec(key) ?? [];
+  if (image === undefined || !isImageName(image)) return undefined;
+  if (kind === 'writer' || kind === 'profile') return { kind, image };
+  if (!isSnapshotNumber(Number(number))) return undefined;
+  return { kind: kind === 'snapshots' ? 'snapshot' : 'tombstone', image, number: Number(number) };
+}
+
+function digits(number: number): string {
+  if (!isSnapshotNumber(number)) {
+    throw new LazydiskError(
+      'USAGE',
+      `${number} can't be the number of a snapshot: expected 1 to ${MAX_SNAPSHOT_NUMBER}.`,
+    );
+  }
+  return String(number).padStart(8, '0');
+}
