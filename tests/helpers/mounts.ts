@@ -1,0 +1,150 @@
+/**
+ * Mounts for tests, through the real program: own state directory, own mountpoint, always gone after the clean-up.
+ *
+ * The clean-up unmounts in the orderly way first. If that fails it ends the daemon by its pid, detaches, and reports the
+ * failure: a mount that can't be unmounted is a defect.
+ */
+import { mkdir, open, readFile, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { undoLater } from './cleanup.js';
+import { isAlive, run } from './processes.js';
+import { lazydisk, lazydiskJson, mustLazydisk } from './program.js';
+import type { TestRepository } from './repositories.js';
+import { mountpointsUnder, temporaryFolder } from './temporary.js';
+import { waitFor } from './waiting.js';
+
+/** What tests read of the whole mount's status. */
+export interface MountStatus {
+  readonly schemaVersion: number;
+  readonly health: string;
+  readonly fetchedBytes: number;
+  readonly localBytes: number;
+  readonly dirtyBytes: number;
+  readonly daemonPid: number;
+  readonly stateDirectory: string;
+  readonly driver: string;
+}
+
+/** What tests read of one image's status. */
+export interface ImageStatusView {
+  readonly image: string;
+  readonly health: string;
+  readonly sizeBytes: number;
+  readonly baseNumber: number | null;
+  readonly dirtyBytes: number;
+  readonly layerAllocatedBytes: number;
+  readonly layers: number;
+  readonly lockIsOurs: boolean;
+}
+
+export interface MountRequest {
+  readonly repository: TestRepository;
+  /** More environment for the program. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** More options for `lazydisk mount`. */
+  readonly options?: readonly string[];
+  /** An existing state directory; a new one by default. */
+  readonly stateDirectory?: string;
+}
+
+export interface MountedTest {
+  readonly repository: TestRepository;
+  readonly mountpoint: string;
+  readonly stateDirectory: string;
+  readonly daemonPid: number;
+  /** Path of a file of an image; `disk.raw` by default. */
+  path(image: string, file?: string): string;
+  status(): Promise<MountStatus>;
+  imageStatus(image: string): Promise<ImageStatusView>;
+  /** `status` as a guest's monitor would read it: the file, without starting a program. */
+  imageStatusFile(image: string): Promise<ImageStatusView>;
+  /** In the orderly way; waits until the daemon is gone. */
+  unmount(): Promise<void>;
+  /** kill -9 of the daemon; the dead mount stays. */
+  killDaemon(): Promise<void>;
+}
+
+export async function mountRepository(request: MountRequest): Promise<MountedTest> {
+  const folder = temporaryFolder('mount');
+  const stateDirectory = request.stateDirectory ?? join(folder, 'state');
+  const mountpoint = join(await realpath(folder), 'mnt');
+  await mkdir(mountpoint);
+  return mountAt(mountpoint, stateDirectory, request);
+}
+
+/** Mounts again where `previous` was, with its state directory. */
+export async function mountAgain(
+  previous: MountedTest,
+  changes: Pick<MountRequest, 'env' | 'options'> = {},
+): Promise<MountedTest> {
+  return mountAt(previous.mountpoint, previous.stateDirectory, { repository: previous.repository, ...changes });
+}
+
+async function mountAt(mountpoint: string, stateDirectory: string, request: MountRequest): Promise<MountedTest> {
+  const env = { ...request.repository.env, ...request.env };
+  // Registered first: a daemon may be there although `mount` said that it failed.
+  undoLater(() => forceUnmount(mountpoint));
+  await mustLazydisk(
+    ['mount', request.repository.url, mountpoint, '--state', stateDirectory, ...(request.options ?? [])],
+    { env },
+  );
+  const status = (): Promise<MountStatus> => lazydiskJson(['status', mountpoint], { env }) as Promise<MountStatus>;
+  const { daemonPid } = await status();
+  const path = (image: string, file = 'disk.raw'): string => join(mountpoint, image, file);
+
+  const unmount = async (): Promise<void> => {
+    await mustLazydisk(['unmount', mountpoint], { env });
+    await waitFor(`daemon ${String(daemonPid)} has ended`, () => !isAlive(daemonPid));
+  };
+  undoLater(async () => {
+    if ((await mountpointsUnder(mountpoint)).length === 0) return;
+    if (isAlive(daemonPid)) await unmountOrKill(mountpoint, daemonPid, env);
+  });
+  return {
+    repository: request.repository,
+    mountpoint,
+    stateDirectory,
+    daemonPid,
+    path,
+    status,
+    imageStatus: (image) => lazydiskJson(['status', mountpoint, image], { env }) as Promise<ImageStatusView>,
+    imageStatusFile: async (image) => JSON.parse(await readFile(path(image, 'status'), 'utf8')) as ImageStatusView,
+    unmount,
+    killDaemon: async () => {
+      process.kill(daemonPid, 'SIGKILL');
+      await waitFor(`daemon ${String(daemonPid)} has ended`, () => !isAlive(daemonPid));
+    },
+  };
+}
+
+/** Gives one command to a control file; resolves to the outcome that the same descriptor reads back. */
+export async function control(controlFile: string, line: string): Promise<unknown> {
+  const file = await open(controlFile, 'r+');
+  try {
+    await file.write(`${line}\n`);
+    const outcome = Buffer.alloc(65_536);
+    const { bytesRead } = await file.read(outcome, 0, outcome.length, 0);
+    return JSON.parse(outcome.toString('utf8', 0, bytesRead)) as unknown;
+  } finally {
+    await file.close();
+  }
+}
+
+async function unmountOrKill(
+  mountpoint: string,
+  daemonPid: number,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<void> {
+  const ended = await lazydisk(['unmount', mountpoint], { env, timeoutMs: 60_000 });
+  if (ended.status === 0) {
+    await waitFor(`daemon ${String(daemonPid)} has ended`, () => !isAlive(daemonPid));
+    return;
+  }
+  process.kill(daemonPid, 'SIGKILL');
+  throw new Error(`could not unmount ${mountpoint}: ${ended.stdout}${ended.stderr}`);
+}
+
+/** Whatever is still mounted there after the orderly way: a mount whose daemon is dead. */
+async function forceUnmount(mountpoint: string): Promise<void> {
+  for (const path of await mountpointsUnder(mountpoint)) await run('umount', ['-l', path]);
+}

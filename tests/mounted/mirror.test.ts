@@ -1,0 +1,102 @@
+import { describe, expect, test } from '@jest/globals';
+import { readdir, rename } from 'node:fs/promises';
+import { cleanUpAfter } from '../helpers/cleanup.js';
+import { checksumOf, readRange } from '../helpers/contents.js';
+import { importFile, KIB, MIB, repositoryWithImage } from '../helpers/images.js';
+import { mountAgain, mountRepository } from '../helpers/mounts.js';
+import { must } from '../helpers/processes.js';
+import { mustLazydisk } from '../helpers/program.js';
+import { REPOSITORY_KINDS } from '../helpers/repositories.js';
+
+describe.each(REPOSITORY_KINDS)('what this host has (%s)', (kind) => {
+  cleanUpAfter('each');
+
+  test('only the chunks that a read touches travel', async () => {
+    const { repository, name, original } = await repositoryWithImage(kind);
+    const mounted = await mountRepository({ repository });
+    const before = (await mounted.status()).fetchedBytes;
+    const bytes = await readRange(mounted.path(name), MIB, 64 * KIB);
+    expect(bytes.equals(await readRange(original, MIB, 64 * KIB))).toBe(true);
+    // the page cache may read ahead a little on its own
+    const fetched = (await mounted.status()).fetchedBytes - before;
+    expect(fetched).toBeGreaterThanOrEqual(256 * KIB);
+    expect(fetched).toBeLessThanOrEqual(MIB);
+  });
+
+  test('a second mount with the same state fetches nothing that is local', async () => {
+    const { repository, name, original } = await repositoryWithImage(kind);
+    const mounted = await mountRepository({ repository });
+    const sum = await checksumOf(original);
+    expect(await checksumOf(mounted.path(name))).toBe(sum);
+    expect((await mounted.status()).fetchedBytes).toBeGreaterThan(4 * MIB);
+    await mounted.unmount();
+
+    const again = await mountAgain(mounted);
+    expect(await checksumOf(again.path(name))).toBe(sum);
+    expect(await checksumOf(again.path(name, '1.raw'))).toBe(sum);
+    expect((await again.status()).fetchedBytes).toBe(0);
+  });
+
+  test('a clone, and an import with the same bytes, share the copies of the chunks', async () => {
+    const { repository, name, original } = await repositoryWithImage(kind);
+    await importFile(repository, original, 'same');
+    const mounted = await mountRepository({ repository });
+    const sum = await checksumOf(original);
+    expect(await checksumOf(mounted.path(name))).toBe(sum);
+    const { fetchedBytes } = await mounted.status();
+
+    await mustLazydisk(['clone', mounted.mountpoint, name, 'twin'], { env: repository.env });
+    expect(await checksumOf(mounted.path('twin'))).toBe(sum);
+    expect(await checksumOf(mounted.path('same'))).toBe(sum);
+    expect((await mounted.status()).fetchedBytes).toBe(fetchedBytes);
+  });
+
+  test('with a quota smaller than the working set every byte is right, and the quota holds', async () => {
+    const extents = [{ offset: 0, lengthBytes: 32 * MIB }];
+    const { repository, name, original } = await repositoryWithImage(kind, { extents });
+    const quota = 8 * MIB;
+    const mounted = await mountRepository({ repository, options: ['--cache-size', '8M'] });
+    const sum = await checksumOf(original);
+
+    // Two readers from both ends, so that slots leave under readers of other slots.
+    const forwards = checksumOf(mounted.path(name));
+    const backwards = must('bash', [
+      '-c',
+      `for i in $(seq 31 -1 0); do cmp -n 1048576 -i $((i * 1048576)) "${original}" "${mounted.path(name, '1.raw')}" || exit 1; done`,
+    ]);
+    expect(await forwards).toBe(sum);
+    await backwards;
+    expect(await checksumOf(mounted.path(name))).toBe(sum);
+    const { localBytes, fetchedBytes } = await mounted.status();
+    expect(localBytes).toBeLessThanOrEqual(quota);
+    expect(fetchedBytes).toBeGreaterThan(32 * MIB);
+  }, 90_000);
+});
+
+describe('a mount whose repository is away', () => {
+  cleanUpAfter('each');
+
+  test('starts with a known state directory, says degraded or offline, and serves what is local, writes included', async () => {
+    const { repository, name, original } = await repositoryWithImage('file');
+    const mounted = await mountRepository({ repository });
+    const sum = await checksumOf(original);
+    expect(await checksumOf(mounted.path(name))).toBe(sum);
+    // the lock is taken while the store is there: a state directory that holds it does not ask again
+    await must('qemu-io', ['-f', 'raw', '-c', 'write -P 1 8M 64k', mounted.path(name)]);
+    const written = await checksumOf(mounted.path(name));
+    await mounted.unmount();
+
+    const folder = repository.folder ?? '';
+    await rename(folder, `${folder}.away`);
+    const again = await mountAgain(mounted, { options: ['--timeout', '2'] });
+    expect((await again.status()).health).toMatch(/degraded|offline/);
+    expect(await readdir(again.mountpoint)).toContain(name);
+    expect(await checksumOf(again.path(name))).toBe(written);
+    expect(await checksumOf(again.path(name, '1.raw'))).toBe(sum);
+    await must('qemu-io', ['-f', 'raw', '-c', 'write -P 2 9M 64k', '-c', 'read -P 2 9M 64k', again.path(name)]);
+
+    await rename(`${folder}.away`, folder);
+    await must('bash', ['-c', `echo commit > "${again.path(name, 'control')}"`]);
+    expect(await checksumOf(again.path(name, '2.raw'))).toBe(await checksumOf(again.path(name)));
+  }, 60_000);
+});

@@ -1,0 +1,97 @@
+import { describe, expect, test } from '@jest/globals';
+import { readdir, readlink } from 'node:fs/promises';
+import { cleanUpAfter } from '../helpers/cleanup.js';
+import { checksumOf, seededBytes } from '../helpers/contents.js';
+import { commit, repositoryWithImage } from '../helpers/images.js';
+import { mountRepository } from '../helpers/mounts.js';
+import { must, run } from '../helpers/processes.js';
+import { lazydisk, mustLazydisk } from '../helpers/program.js';
+import { REPOSITORY_KINDS } from '../helpers/repositories.js';
+import { temporaryFolder } from '../helpers/temporary.js';
+import { waitFor } from '../helpers/waiting.js';
+import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+
+const overwrite = (path: string, from: string): Promise<string> =>
+  must('dd', [`if=${from}`, `of=${path}`, 'bs=64k', 'conv=notrunc,fsync', 'status=none']);
+
+describe.each(REPOSITORY_KINDS)('two mounts with states of their own (%s)', (kind) => {
+  cleanUpAfter('each');
+
+  test('the second sees what the first one commits, at most a second or so later', async () => {
+    const { repository, name } = await repositoryWithImage(kind);
+    const [first, second] = [await mountRepository({ repository }), await mountRepository({ repository })];
+    expect(await readlink(second.path(name, 'latest.raw'))).toBe('1.raw');
+    const bytes = join(temporaryFolder('bytes'), 'bytes');
+    await writeFile(bytes, seededBytes(9, 1_000_000));
+
+    await overwrite(first.path(name), bytes);
+    await commit(first, name);
+    await waitFor(
+      'the second mount lists 2.raw',
+      async () => (await readdir(second.path(name, ''))).includes('2.raw'),
+      {
+        timeoutMs: 5000,
+      },
+    );
+    await waitFor(
+      'latest.raw points to it',
+      async () => (await readlink(second.path(name, 'latest.raw'))) === '2.raw',
+      {
+        timeoutMs: 5000,
+      },
+    );
+    expect(await checksumOf(second.path(name, '2.raw'))).toBe(await checksumOf(first.path(name)));
+  }, 60_000);
+
+  test('a clone made in the first is an image in the second, with the same bytes', async () => {
+    const { repository, name, original } = await repositoryWithImage(kind);
+    const [first, second] = [await mountRepository({ repository }), await mountRepository({ repository })];
+    await mustLazydisk(['clone', first.mountpoint, name, 'copy'], { env: repository.env });
+    await waitFor('the second mount lists it', async () => (await readdir(second.mountpoint)).includes('copy'), {
+      timeoutMs: 5000,
+    });
+    expect(await checksumOf(second.path('copy'))).toBe(await checksumOf(original));
+  }, 60_000);
+
+  test('only one of them may write: the other gets EBUSY, its own reads go on, and it is told how to unlock', async () => {
+    const { repository, name, original } = await repositoryWithImage(kind);
+    const [first, second] = [await mountRepository({ repository }), await mountRepository({ repository })];
+    const write = ['if=/dev/zero', 'bs=4k', 'count=1', 'conv=notrunc', 'status=none'];
+    await must('dd', [...write, `of=${first.path(name)}`]);
+
+    const refused = await run('dd', [...write, `of=${second.path(name)}`], { env: { LC_ALL: 'C' } });
+    expect(refused.stderr).toMatch(/Device or resource busy/);
+    expect(await checksumOf(second.path(name))).toBe(await checksumOf(original));
+
+    // The log of that mount, or a verb that needs the lock, says who holds it.
+    const list = await mustLazydisk(['list', repository.url, name], { env: repository.env });
+    expect(list).toMatch(/lock|writer|held/i);
+  }, 60_000);
+
+  test('an orderly unmount with a clean head gives the lock up; a dirty head keeps it until unlock', async () => {
+    const { repository, name } = await repositoryWithImage(kind);
+    const write = ['if=/dev/zero', 'bs=4k', 'count=1', 'conv=notrunc', 'status=none'];
+    const first = await mountRepository({ repository });
+    await must('dd', [...write, `of=${first.path(name)}`]);
+    await commit(first, name);
+    await first.unmount();
+
+    const second = await mountRepository({ repository });
+    await must('dd', [...write, `of=${second.path(name)}`]);
+    await second.unmount(); // dirty: its lock stays
+
+    const third = await mountRepository({ repository });
+    const refused = await run('dd', [...write, `of=${third.path(name)}`], { env: { LC_ALL: 'C' } });
+    expect(refused.stderr).toMatch(/Device or resource busy/);
+    const removal = await lazydisk(['delete', repository.url, `${name}@2`, '--yes'], { env: repository.env });
+    expect(removal.status).toBe(4); // the lock names it as its base
+
+    await mustLazydisk(['unlock', repository.url, name], { env: repository.env });
+    await waitFor(
+      'the third mount may write',
+      async () => (await run('dd', [...write, `of=${third.path(name)}`])).status === 0,
+      { timeoutMs: 5000 },
+    );
+  }, 90_000);
+});
