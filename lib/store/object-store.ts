@@ -4,12 +4,16 @@
  * Everything S3 has beyond this is not used: read after write, ranged GET, atomic PUT, If-None-Match on PUT, LIST, DELETE.
  * Retrying, limiting, timeouts and fault injection are decorators over this interface, never options inside a store.
  * Every method may be called at any time, any number at once. Errors are LazydiskError:
- *   NOT_FOUND    the key (or the bucket, then facts.bucket) does not exist
+ *   USAGE        a key that no store accepts (lib/store/keys.ts), a range without bytes
+ *   NOT_FOUND    the key does not exist
  *   EXISTS       `ifAbsent` and the key exists
- *   REFUSED      credentials, rights, a missing bucket: final
+ *   REFUSED      credentials, rights, a missing bucket (then facts.bucket): final
+ *   NO_SPACE     the store's disk is full (directory)
+ *   UNSUPPORTED  the store lacks what the call needs, as hard links or If-None-Match: final
  *   UNREACHABLE  connection trouble, 5xx, 408, 409, 429, RequestTimeout, a body that ended early: may be tried again.
  *                The effect of a put or delete that ended so is unknown.
  *   DAMAGED      an object that is shorter than the range that was asked for
+ *   IO           the store's disk failed (directory)
  *   ABORTED      the signal fired
  */
 

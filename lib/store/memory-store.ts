@@ -1,0 +1,81 @@
+/**
+ * A store in memory: for tests, and the plainest reading of the contract.
+ *
+ * Bytes are copied in and out, so that no caller can change what is stored. A call takes effect in one synchronous turn,
+ * which makes it atomic; it begins with a turn of the event loop, so that callers race as they do with a real store.
+ */
+import { abortedError, checkRange, keyExists, listingOf, noSuchKey, rangePastEnd, throwIfAborted } from './calls.js';
+import { checkKey, checkPrefix } from './keys.js';
+import type { ByteRange, CallOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
+
+interface Stored {
+  readonly bytes: Buffer;
+  readonly modifiedMs: number;
+}
+
+export class MemoryStore implements ObjectStore {
+  private readonly stored = new Map<string, Stored>();
+
+  /** `nowMs` is the store's clock, milliseconds since 1970. */
+  constructor(
+    readonly location = 'memory:',
+    private readonly nowMs: () => number = Date.now,
+  ) {}
+
+  async get(key: string, options: CallOptions & { readonly range?: ByteRange | undefined } = {}): Promise<Buffer> {
+    checkKey(key);
+    checkRange(options.range);
+    await this.turn(options.signal);
+    const found = this.stored.get(key);
+    if (found === undefined) throw noSuchKey(this.location, key);
+    const { range } = options;
+    if (range === undefined) return copyOf(found.bytes);
+    const end = range.offsetBytes + range.lengthBytes;
+    if (end > found.bytes.length) throw rangePastEnd(this.location, key, range, found.bytes.length);
+    return copyOf(found.bytes.subarray(range.offsetBytes, end));
+  }
+
+  async put(
+    key: string,
+    bytes: Uint8Array,
+    options: CallOptions & { readonly ifAbsent?: boolean } = {},
+  ): Promise<void> {
+    checkKey(key);
+    await this.turn(options.signal);
+    if (options.ifAbsent && this.stored.has(key)) throw keyExists(this.location, key);
+    this.stored.set(key, { bytes: copyOf(bytes), modifiedMs: this.nowMs() });
+  }
+
+  async list(prefix: string, options: CallOptions & { readonly delimiter?: '/' } = {}): Promise<Listing> {
+    checkPrefix(prefix);
+    await this.turn(options.signal);
+    const found: StoredObject[] = [];
+    for (const [key, { bytes, modifiedMs }] of this.stored) {
+      if (key.startsWith(prefix)) found.push({ key, sizeBytes: bytes.length, modifiedMs });
+    }
+    return listingOf(found, prefix, options.delimiter);
+  }
+
+  async delete(key: string, options: CallOptions = {}): Promise<void> {
+    checkKey(key);
+    await this.turn(options.signal);
+    this.stored.delete(key);
+  }
+
+  async close(): Promise<void> {
+    // Nothing is held.
+  }
+
+  private async turn(signal: AbortSignal | undefined): Promise<void> {
+    throwIfAborted(signal, this.location);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (signal?.aborted) throw abortedError(this.location);
+  }
+}
+
+/** A copy that shares no memory with Node's buffer pool: the caller may transfer it to a worker. */
+function copyOf(bytes: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
