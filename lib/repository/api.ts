@@ -138,8 +138,11 @@ export interface SnapshotWriter {
    * change afterwards. Each chunk at most once.
    */
   put(chunk: ChunkNumber, bytes: Uint8Array | null): Promise<void>;
-  /** Closes segments, writes changed nodes from the leaves up, waits until all is durable. */
-  finish(): Promise<WrittenSnapshot>;
+  /**
+   * Closes segments, writes changed nodes from the leaves up, waits until all is durable. `sizeBytes` replaces the size that
+   * was given at the start when that was only a bound (a stream); no chunk beyond it may have been put.
+   */
+  finish(sizeBytes?: Bytes): Promise<WrittenSnapshot>;
   /** Stops uploads. What was uploaded stays as garbage for collection. */
   abandon(): Promise<void>;
 }

@@ -1,0 +1,107 @@
+/** Makes and opens repositories: the marker `lazydisk.json` decides what is one. */
+import { randomId } from '../format/checksums.js';
+import { DEFAULT_CHUNK_SIZE, isChunkSize, type Bytes } from '../format/geometry.js';
+import { MARKER_KEY } from '../format/keys.js';
+import { decodeMarker, encodeMarker, type RepositoryMarker } from '../format/marker.js';
+import type { ObjectStore } from '../store/object-store.js';
+import { hasCode, LazydiskError } from '../util/errors.js';
+import { StoredRepository } from './repository.js';
+
+export interface InitOptions {
+  /** Chunk size of new images, bytes; 256 KiB for a new repository when it is not given. */
+  readonly chunkSizeBytes?: Bytes | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Makes a repository, or finds that there is one already (`created` false). USAGE: no chunk size. CONFLICT: there is one
+ * with another chunk size than the one that was asked for. UNSUPPORTED: the store ignores If-None-Match; nothing is left.
+ */
+export async function initRepository(
+  store: ObjectStore,
+  options: InitOptions = {},
+): Promise<{ repository: StoredRepository; created: boolean }> {
+  const { chunkSizeBytes, signal } = options;
+  if (chunkSizeBytes !== undefined && !isChunkSize(chunkSizeBytes)) {
+    throw new LazydiskError(
+      'USAGE',
+      `A chunk size is a power of two from 64 KiB to 4 MiB, not ${chunkSizeBytes} bytes.`,
+    );
+  }
+  const there = (await readMarker(store, signal)) ?? (await putMarker(store, chunkSizeBytes, signal));
+  const repository = new StoredRepository(store, there.marker);
+  try {
+    await repository.assertExclusivePuts(signal);
+  } catch (error) {
+    if (there.created && hasCode(error, 'UNSUPPORTED')) await store.delete(MARKER_KEY, { signal });
+    throw error;
+  }
+  const { defaultChunkSizeBytes } = there.marker;
+  if (!there.created && chunkSizeBytes !== undefined && chunkSizeBytes !== defaultChunkSizeBytes) {
+    throw new LazydiskError(
+      'CONFLICT',
+      `${store.location} is a repository already, with a chunk size of ${defaultChunkSizeBytes} bytes, not ${chunkSizeBytes}.`,
+      { facts: { repositoryId: repository.id, defaultChunkSizeBytes } },
+    );
+  }
+  return { repository, created: there.created };
+}
+
+/**
+ * Opens a repository. With a marker that was kept from an earlier opening no request is made: so a mount starts while the
+ * store is away. NOT_FOUND when there is no repository, DAMAGED, UNSUPPORTED, and the errors of the store.
+ */
+export async function openRepository(
+  store: ObjectStore,
+  options: { readonly marker?: RepositoryMarker | undefined; readonly signal?: AbortSignal | undefined } = {},
+): Promise<StoredRepository> {
+  if (options.marker !== undefined) return new StoredRepository(store, options.marker);
+  const found = await readMarker(store, options.signal);
+  if (found === undefined) {
+    throw new LazydiskError(
+      'NOT_FOUND',
+      `${store.location} is not a lazydisk repository; make one with \`lazydisk init ${store.location}\`.`,
+      { facts: { location: store.location } },
+    );
+  }
+  return new StoredRepository(store, found.marker);
+}
+
+interface FoundMarker {
+  readonly marker: RepositoryMarker;
+  readonly created: boolean;
+}
+
+async function readMarker(store: ObjectStore, signal: AbortSignal | undefined): Promise<FoundMarker | undefined> {
+  try {
+    return { marker: decodeMarker(await store.get(MARKER_KEY, { signal })), created: false };
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return undefined;
+    throw error;
+  }
+}
+
+/** Somebody else may be faster: then theirs counts. */
+async function putMarker(
+  store: ObjectStore,
+  chunkSizeBytes: Bytes | undefined,
+  signal: AbortSignal | undefined,
+): Promise<FoundMarker> {
+  const marker: RepositoryMarker = {
+    formatVersion: 1,
+    repositoryId: randomId(),
+    requires: [],
+    allows: [],
+    defaultChunkSizeBytes: chunkSizeBytes ?? DEFAULT_CHUNK_SIZE,
+  };
+  try {
+    await store.put(MARKER_KEY, encodeMarker(marker), { ifAbsent: true, signal });
+    return { marker, created: true };
+  } catch (error) {
+    if (!hasCode(error, 'EXISTS')) throw error;
+  }
+  const found = await readMarker(store, signal);
+  if (found === undefined) throw new LazydiskError('CONFLICT', `${MARKER_KEY} comes and goes; try again.`);
+  // Our own put may have succeeded unseen: then it is ours.
+  return { marker: found.marker, created: found.marker.repositoryId === marker.repositoryId };
+}

@@ -1,0 +1,68 @@
+/**
+ * Fetches bytes that have a name by their hash: what comes is compared with it, fetched again once when it differs, and
+ * then given up as DAMAGED, naming the segment. A segment that is missing is damage too: something points to it.
+ */
+import { sha256, sha256OffThread } from '../format/checksums.js';
+import { segmentKey } from '../format/keys.js';
+import { damaged } from '../format/json.js';
+import type { Place } from '../format/references.js';
+import type { ObjectStore } from '../store/object-store.js';
+import { hasCode } from '../util/errors.js';
+
+/** Below this, hashing here is cheaper than the way to another thread. */
+const HASH_HERE_BYTES = 32 * 1024;
+
+/** The bytes of a chunk or node. DAMAGED, UNREACHABLE, REFUSED, ABORTED. */
+export async function fetchVerified(
+  store: ObjectStore,
+  reference: Place & { readonly id: string },
+  what: string,
+  signal?: AbortSignal,
+): Promise<Buffer> {
+  for (let attempt = 1; ; attempt++) {
+    const problem = await tryFetch(store, reference, signal);
+    if (Buffer.isBuffer(problem)) return problem;
+    if (attempt === 2) throw damaged(segmentKey(reference.segment), describe(reference, what, problem));
+  }
+}
+
+/** A range of a segment. DAMAGED when the segment is missing or too short. One ranged GET. */
+export async function readSegmentRange(
+  store: ObjectStore,
+  range: { readonly segment: string; readonly offsetBytes: number; readonly lengthBytes: number },
+  signal?: AbortSignal,
+): Promise<Buffer> {
+  const key = segmentKey(range.segment);
+  try {
+    return await store.get(key, { range: { offsetBytes: range.offsetBytes, lengthBytes: range.lengthBytes }, signal });
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) {
+      throw damaged(key, 'it is missing, and something points to it', error);
+    }
+    throw error;
+  }
+}
+
+/** Whether the bytes hash to `id`. Large ones are hashed off this thread. */
+export async function hasHash(bytes: Uint8Array, id: string): Promise<boolean> {
+  return (bytes.length <= HASH_HERE_BYTES ? sha256(bytes) : await sha256OffThread(bytes)) === id;
+}
+
+async function tryFetch(
+  store: ObjectStore,
+  reference: Place & { readonly id: string },
+  signal: AbortSignal | undefined,
+): Promise<Buffer | string> {
+  try {
+    const { segment, offsetBytes, storedBytes } = reference;
+    const bytes = await readSegmentRange(store, { segment, offsetBytes, lengthBytes: storedBytes }, signal);
+    return (await hasHash(bytes, reference.id)) ? bytes : 'its checksum is wrong';
+  } catch (error) {
+    if (hasCode(error, 'DAMAGED')) return typeof error.facts['what'] === 'string' ? error.facts['what'] : error.message;
+    throw error;
+  }
+}
+
+function describe(reference: Place, what: string, problem: string): string {
+  return `${what} of ${reference.storedBytes} bytes at ${reference.offsetBytes}: ${problem}`;
+}
