@@ -1,5 +1,6 @@
 /** Images for tests: a raw file on the disk, imported into a repository. */
 import { join } from 'node:path';
+import type { CommitOutcome } from '../../lib/image/api.js';
 import { type Extent, makeSparseFile } from './contents.js';
 import { lazydiskJson, mustLazydisk } from './program.js';
 import { createRepository, type RepositoryKind, type TestRepository } from './repositories.js';
@@ -41,19 +42,10 @@ export async function importFile(repository: TestRepository, file: string, image
   await mustLazydisk(['import', repository.url, file, image], { env: repository.env });
 }
 
-/** What a commit reports (`lazydisk commit --json`). */
-export interface CommitReport {
-  readonly image: string;
-  readonly number: number;
-  readonly changed: boolean;
-  readonly dirtyBytes: number;
-  readonly uploadedBytes: number;
-}
-
 export async function commit(
   mounted: { readonly mountpoint: string; readonly repository: TestRepository },
   image: string,
-): Promise<CommitReport> {
+): Promise<CommitOutcome> {
   const { env } = mounted.repository;
-  return (await lazydiskJson(['commit', mounted.mountpoint, image], { env })) as CommitReport;
+  return (await lazydiskJson(['commit', mounted.mountpoint, image], { env })) as CommitOutcome;
 }

@@ -6,36 +6,13 @@
  */
 import { mkdir, open, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ImageStatusDocument, MountStatus } from '../../mount/tree/status-schema.js';
 import { undoLater } from './cleanup.js';
 import { isAlive, run } from './processes.js';
 import { lazydisk, lazydiskJson, mustLazydisk } from './program.js';
 import type { TestRepository } from './repositories.js';
 import { mountpointsUnder, temporaryFolder } from './temporary.js';
 import { waitFor } from './waiting.js';
-
-/** What tests read of the whole mount's status. */
-export interface MountStatus {
-  readonly schemaVersion: number;
-  readonly health: string;
-  readonly fetchedBytes: number;
-  readonly localBytes: number;
-  readonly dirtyBytes: number;
-  readonly daemonPid: number;
-  readonly stateDirectory: string;
-  readonly driver: string;
-}
-
-/** What tests read of one image's status. */
-export interface ImageStatusView {
-  readonly image: string;
-  readonly health: string;
-  readonly sizeBytes: number;
-  readonly baseNumber: number | null;
-  readonly dirtyBytes: number;
-  readonly layerAllocatedBytes: number;
-  readonly layers: number;
-  readonly lockIsOurs: boolean;
-}
 
 export interface MountRequest {
   readonly repository: TestRepository;
@@ -55,9 +32,9 @@ export interface MountedTest {
   /** Path of a file of an image; `disk.raw` by default. */
   path(image: string, file?: string): string;
   status(): Promise<MountStatus>;
-  imageStatus(image: string): Promise<ImageStatusView>;
+  imageStatus(image: string): Promise<ImageStatusDocument>;
   /** `status` as a guest's monitor would read it: the file, without starting a program. */
-  imageStatusFile(image: string): Promise<ImageStatusView>;
+  imageStatusFile(image: string): Promise<ImageStatusDocument>;
   /** In the orderly way; waits until the daemon is gone. */
   unmount(): Promise<void>;
   /** kill -9 of the daemon; the dead mount stays. */
@@ -107,8 +84,8 @@ async function mountAt(mountpoint: string, stateDirectory: string, request: Moun
     daemonPid,
     path,
     status,
-    imageStatus: (image) => lazydiskJson(['status', mountpoint, image], { env }) as Promise<ImageStatusView>,
-    imageStatusFile: async (image) => JSON.parse(await readFile(path(image, 'status'), 'utf8')) as ImageStatusView,
+    imageStatus: (image) => lazydiskJson(['status', mountpoint, image], { env }) as Promise<ImageStatusDocument>,
+    imageStatusFile: async (image) => JSON.parse(await readFile(path(image, 'status'), 'utf8')) as ImageStatusDocument,
     unmount,
     killDaemon: async () => {
       process.kill(daemonPid, 'SIGKILL');
