@@ -1,0 +1,209 @@
+/**
+ * The verbs that change images, as control files and the service's control API run them.
+ *
+ * Every method resolves to an outcome, also when the verb failed: the outcome is what is shown, and `throwIfFailed` turns
+ * it into the error for those who need one. A command that has begun runs to its end, whoever stopped waiting for it. How
+ * many run at once is bounded; what may run beside what is the images' own rule.
+ */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Catalogue, CommitOutcome, Image } from '../../lib/image/api.js';
+import { assertImageName } from '../../lib/format/keys.js';
+import { MAX_LABEL_LENGTH } from '../../lib/format/snapshot-record.js';
+import { hasCode, LazydiskError, messageOf } from '../../lib/util/errors.js';
+import type { Log } from '../../lib/util/log.js';
+import { formatControlCommand, HELP, type ControlCommand, type Scope } from './control/grammar.js';
+import type { CommandOutcome, OutcomeError, OutcomeHistory, Outcomes } from './outcomes.js';
+
+/** What `clone` answers. */
+export interface CloneResult {
+  readonly image: string;
+  readonly number: number;
+}
+/** What `revert` answers. */
+export interface RevertResult {
+  readonly image: string;
+  /** The snapshot that was asked for; null: the base. */
+  readonly number: number | null;
+}
+/** What `unlock` answers. */
+export interface UnlockResult {
+  readonly image: string;
+}
+
+export interface CommandsOptions {
+  readonly catalogue: Catalogue;
+  readonly outcomes: Outcomes;
+  readonly readOnly: boolean;
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** More commands at once than this are refused as BUSY. */
+export const MAX_RUNNING_COMMANDS = 64;
+
+/**
+ * How long a command that needs a closed head waits for one to be closed. The kernel tells of the last close after close(2)
+ * has returned, so a command that follows at once may come first.
+ */
+export const RELEASE_GRACE_MS = 500;
+const RELEASE_POLL_MS = 20;
+
+type ChangingCommand = Exclude<ControlCommand, { verb: 'help' }>;
+
+export class Commands {
+  /** Ids of one run begin alike, so that they differ from those of earlier runs in the kept list. */
+  readonly #run = randomBytes(4).toString('hex');
+  #count = 0;
+
+  constructor(private readonly options: CommandsOptions) {}
+
+  /** Publishes the head's changes as the next snapshot. `result`: CommitOutcome. */
+  commit(image: string, label = ''): Promise<CommandOutcome> {
+    return this.run({ verb: 'commit', image, label });
+  }
+
+  /** Makes `newName` from a snapshot of `source`, the newest one when `number` is undefined. `result`: CloneResult. */
+  clone(
+    source: string,
+    number: number | undefined,
+    newName: string,
+    options: { readonly commit?: boolean } = {},
+  ): Promise<CommandOutcome> {
+    return this.run({ verb: 'clone', image: source, newName, number, commit: options.commit ?? false });
+  }
+
+  /** Throws away what was not committed; the head stands on its base, or on `number`. `result`: RevertResult. */
+  revert(image: string, number?: number): Promise<CommandOutcome> {
+    return this.run({ verb: 'revert', image, number });
+  }
+
+  /** Gives up our lock of a clean head. `result`: UnlockResult. */
+  unlock(image: string): Promise<CommandOutcome> {
+    return this.run({ verb: 'unlock', image });
+  }
+
+  /** The outcome of a finished command, or undefined when it is not (or no longer) known. */
+  outcome(id: string): CommandOutcome | undefined {
+    return this.options.outcomes.get(id);
+  }
+
+  /** The last outcomes, of all images or of one. */
+  history(image?: string): OutcomeHistory {
+    return this.options.outcomes.history(image);
+  }
+
+  /** How many commands have begun and not ended: an orderly end waits for them. */
+  runningCount(): number {
+    return this.options.outcomes.runningCount();
+  }
+
+  /** Runs a parsed line. `image` is the image of the control file, or undefined in the one of the whole mount. */
+  runLine(command: ControlCommand, image: string | undefined): Promise<CommandOutcome> {
+    if (command.verb !== 'help') return this.run({ ...command, image: command.image ?? image });
+    return this.#record('help', image ?? null, () => Promise.resolve({ help: helpOf(image) }));
+  }
+
+  /** The outcome of a line that is no command. */
+  refuseLine(line: string, image: string | undefined, error: unknown): Promise<CommandOutcome> {
+    const shown = line.length > 200 ? `${line.slice(0, 200)}…` : line;
+    return this.#record(shown, image ?? null, () => Promise.reject(error));
+  }
+
+  private run(command: ChangingCommand): Promise<CommandOutcome> {
+    const image = command.image ?? null;
+    return this.#record(formatControlCommand(command), image, async () => {
+      if (this.options.readOnly)
+        throw new LazydiskError('READ_ONLY', 'This mount is read-only: mount without --read-only to change images.');
+      if (this.runningCount() > MAX_RUNNING_COMMANDS) {
+        throw new LazydiskError('BUSY', `${MAX_RUNNING_COMMANDS} commands are running: wait for one to end.`);
+      }
+      return this.#execute(command, image ?? '');
+    });
+  }
+
+  async #execute(
+    command: ChangingCommand,
+    image: string,
+  ): Promise<CommitOutcome | CloneResult | RevertResult | UnlockResult> {
+    const { catalogue } = this.options;
+    switch (command.verb) {
+      case 'commit':
+        assertLabel(command.label);
+        return (await this.#find(image)).commit(command.label === '' ? {} : { label: command.label });
+      case 'clone':
+        assertImageName(command.newName);
+        return catalogue.clone(image, command.newName, {
+          commit: command.commit,
+          ...(command.number === undefined ? {} : { number: command.number }),
+        });
+      case 'revert':
+        await afterRelease(async () => (await this.#find(image)).revert(command.number));
+        return { image, number: command.number ?? null };
+      case 'unlock':
+        await afterRelease(() => catalogue.unlock(image));
+        return { image };
+    }
+  }
+
+  async #find(name: string): Promise<Image> {
+    const image = await this.options.catalogue.find(name);
+    if (image === undefined)
+      throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`, { facts: { image: name } });
+    return image;
+  }
+
+  async #record(command: string, image: string | null, work: () => Promise<unknown>): Promise<CommandOutcome> {
+    const { outcomes, now, log } = this.options;
+    const begun = { id: `${this.#run}-${++this.#count}`, command, image, startedAt: isoTime(now()) };
+    outcomes.started(begun);
+    const end = await work().then(
+      (result) => ({ ok: true, result }),
+      (error: unknown) => ({ ok: false, error: outcomeError(error) }),
+    );
+    const outcome: CommandOutcome = { ...begun, ...end, finishedAt: isoTime(now()) };
+    log.info(`Command ${outcome.id} ${outcome.ok ? 'succeeded' : 'failed'}: ${command}`, { ...end });
+    await outcomes.finished(outcome);
+    return outcome;
+  }
+}
+
+/** Throws what a failed outcome says; the code is the same that the verb rejected with. */
+export function throwIfFailed(outcome: CommandOutcome): void {
+  if (outcome.ok) return;
+  const { code, message, facts } = outcome.error ?? { code: 'IO', message: 'The command failed without saying why.' };
+  throw new LazydiskError(code, message, { facts: { ...facts, commandId: outcome.id } });
+}
+
+function helpOf(image: string | undefined): readonly string[] {
+  const scope: Scope = image === undefined ? 'mount' : 'image';
+  return HELP[scope];
+}
+
+function outcomeError(error: unknown): OutcomeError {
+  if (!(error instanceof LazydiskError)) return { code: 'IO', message: messageOf(error) };
+  const { code, message, facts } = error;
+  return Object.keys(facts).length === 0 ? { code, message } : { code, message, facts };
+}
+
+/** Runs work that is BUSY while a head is open; tries again for a short while. */
+async function afterRelease(work: () => Promise<void>): Promise<void> {
+  for (let waitedMs = 0; ; waitedMs += RELEASE_POLL_MS) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!hasCode(error, 'BUSY') || waitedMs >= RELEASE_GRACE_MS) throw error;
+    }
+    await delay(RELEASE_POLL_MS);
+  }
+}
+
+function assertLabel(label: string): void {
+  if (label.length <= MAX_LABEL_LENGTH) return;
+  throw new LazydiskError('USAGE', `Expected a label of at most ${MAX_LABEL_LENGTH} characters, got ${label.length}.`);
+}
+
+function isoTime(timeMs: number): string {
+  return new Date(timeMs).toISOString();
+}

@@ -1,0 +1,152 @@
+/**
+ * The grammar of control files: one line is one command.
+ *
+ *     commit [LABEL…]                  clone NEW [@N] [--commit]
+ *     revert [@N]                      unlock
+ *     help
+ *
+ * In the control file of the whole mount every verb but `help` takes the image as its first word (`clone SRC NEW @3`).
+ * Words are separated by blanks and tabs; a label is the rest of its line. Pure: a line in, a command or one sentence out. It
+ * does not know which images there are.
+ */
+import { LazydiskError } from '../../../lib/util/errors.js';
+
+/** Whose control file a line was written to. */
+export type Scope = 'mount' | 'image';
+
+/** A command as its line says it. `image` is undefined in an image's own file. */
+export type ControlCommand =
+  | { readonly verb: 'commit'; readonly image: string | undefined; readonly label: string }
+  | {
+      readonly verb: 'clone';
+      readonly image: string | undefined;
+      readonly newName: string;
+      readonly number: number | undefined;
+      readonly commit: boolean;
+    }
+  | { readonly verb: 'revert'; readonly image: string | undefined; readonly number: number | undefined }
+  | { readonly verb: 'unlock'; readonly image: string | undefined }
+  | { readonly verb: 'help' };
+
+/** What `help` answers. */
+export const HELP: Record<Scope, readonly string[]> = {
+  mount: [
+    'clone SRC NEW [@N] [--commit]: make the image NEW from a snapshot of SRC (the newest, or @N)',
+    'commit IMAGE [LABEL…]: publish what was written to IMAGE/disk.raw as its next snapshot',
+    'revert IMAGE [@N]: throw away what was not committed; disk.raw must not be open',
+    'unlock IMAGE: give up the lock of an image without changes, so that another host can write',
+    'help: this list',
+  ],
+  image: [
+    'commit [LABEL…]: publish what was written to disk.raw as the next snapshot',
+    'clone NEW [@N] [--commit]: make the image NEW from a snapshot (the newest, or @N)',
+    'revert [@N]: throw away what was not committed; disk.raw must not be open',
+    'unlock: give up the lock of an image without changes, so that another host can write',
+    'help: this list',
+  ],
+};
+
+/** Parses one line without its newline. Undefined for a blank one. USAGE with one sentence. */
+export function parseControlLine(scope: Scope, line: string): ControlCommand | undefined {
+  const text = line.trim();
+  if (text === '') return undefined;
+  assertPrintable(text);
+  const [verb, afterVerb] = takeWord(text);
+  if (verb === 'help') {
+    assertNothing(verb, words(afterVerb));
+    return { verb };
+  }
+  if (!isVerb(verb)) {
+    throw usage(`Expected commit, clone, revert, unlock or help, got ${quoted(verb)}: write help to see them all.`);
+  }
+  const [image, rest] = scope === 'mount' ? takeImage(verb, afterVerb) : [undefined, afterVerb];
+  switch (verb) {
+    case 'commit':
+      return { verb, image, label: rest };
+    case 'clone':
+      return { verb, image, ...parseClone(words(rest)) };
+    case 'revert':
+      return { verb, image, number: parseRevert(words(rest)) };
+    case 'unlock':
+      assertNothing(verb, words(rest));
+      return { verb, image };
+  }
+}
+
+/** The line of a command, as the parser would read it back. */
+export function formatControlCommand(command: ControlCommand): string {
+  const parts: string[] = [command.verb];
+  if (command.verb !== 'help' && command.image !== undefined) parts.push(command.image);
+  if (command.verb === 'commit' && command.label !== '') parts.push(command.label);
+  if (command.verb === 'clone') parts.push(command.newName);
+  if ((command.verb === 'clone' || command.verb === 'revert') && command.number !== undefined) {
+    parts.push(`@${command.number}`);
+  }
+  if (command.verb === 'clone' && command.commit) parts.push('--commit');
+  return parts.join(' ');
+}
+
+const VERBS = ['commit', 'clone', 'revert', 'unlock'] as const;
+
+function isVerb(word: string): word is (typeof VERBS)[number] {
+  return (VERBS as readonly string[]).includes(word);
+}
+
+function takeWord(text: string): [word: string, rest: string] {
+  const end = text.search(/[ \t]/);
+  return end < 0 ? [text, ''] : [text.slice(0, end), text.slice(end).trim()];
+}
+
+function takeImage(verb: string, text: string): [image: string, rest: string] {
+  const [image, rest] = takeWord(text);
+  if (image === '') throw usage(`Expected the name of an image after ${verb}, got nothing.`);
+  return [image, rest];
+}
+
+function words(text: string): string[] {
+  return text.split(/[ \t]+/).filter((word) => word !== '');
+}
+
+function parseClone(args: readonly string[]): { newName: string; number: number | undefined; commit: boolean } {
+  const commit = args.includes('--commit');
+  const numbers = args.filter((word) => word.startsWith('@'));
+  const names = args.filter((word) => word !== '--commit' && !word.startsWith('@'));
+  const [newName, ...surplus] = names;
+  if (newName === undefined) throw usage('Expected the name of the new image after clone, got nothing.');
+  assertNothing('clone', [...surplus, ...numbers.slice(1)]);
+  return { newName, number: parseNumber(numbers[0]), commit };
+}
+
+function parseRevert(args: readonly string[]): number | undefined {
+  assertNothing('revert', args.slice(1));
+  return parseNumber(args[0]);
+}
+
+/** `@N`. Eight digits at most, as in the repository. */
+function parseNumber(word: string | undefined): number | undefined {
+  if (word === undefined) return undefined;
+  const digits = /^@([1-9]\d{0,7})$/.exec(word)?.[1];
+  if (digits === undefined) throw usage(`Expected a snapshot as @N with N from 1, got ${quoted(word)}.`);
+  return Number(digits);
+}
+
+function assertNothing(verb: string, surplus: readonly string[]): void {
+  if (surplus.length > 0) throw usage(`Expected nothing more after ${verb}, got ${quoted(surplus.join(' '))}.`);
+}
+
+function assertPrintable(text: string): void {
+  for (const character of text) {
+    const code = character.codePointAt(0)!;
+    if ((code < 0x20 && character !== '\t') || (code >= 0x7f && code < 0xa0)) {
+      throw usage('Expected a line of text, got a control character in it.');
+    }
+  }
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
+
+function usage(message: string): LazydiskError {
+  return new LazydiskError('USAGE', message);
+}

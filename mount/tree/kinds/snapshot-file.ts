@@ -1,0 +1,48 @@
+/** `N.raw`: a snapshot. Never changes, so what the kernel has cached of it stays right for ever. */
+import type { Disk } from '../../../lib/image/api.js';
+import type { Attributes, Caller, OpenFlags, Opened, Whence } from '../../fuse/file-system.js';
+import { timesAt } from '../attributes.js';
+import { READ_HANDLE } from '../open-disks.js';
+import type { SnapshotTarget } from '../targets.js';
+import type { TreeContext, TreeNode } from './context.js';
+import { readDisk, seekDisk } from './disk-reads.js';
+
+export class SnapshotFile implements TreeNode {
+  constructor(
+    private readonly tree: TreeContext,
+    private readonly node: number,
+    private readonly target: SnapshotTarget,
+  ) {}
+
+  async attributes(caller: Caller): Promise<Attributes> {
+    const info = await this.tree.places.snapshotInfo(this.target, caller.signal);
+    return this.tree.attributes.snapshot(this.node, info.sizeBytes, info.allocatedBytes, timesAt(info.timeMs));
+  }
+
+  async open(_flags: OpenFlags, caller: Caller): Promise<Opened> {
+    await this.tree.disks.open(this.node, await this.#find(caller.signal), 'read', caller.signal);
+    return { handle: READ_HANDLE, directIo: false, keepCache: true, noFlush: true };
+  }
+
+  async read(_handle: number, offset: number, lengthBytes: number, caller: Caller): Promise<Uint8Array> {
+    return readDisk(await this.#disk(caller), offset, lengthBytes, caller);
+  }
+
+  async seek(offset: number, whence: Whence, caller: Caller): Promise<number> {
+    return seekDisk(await this.#disk(caller), offset, whence, caller);
+  }
+
+  release(): Promise<void> {
+    return this.tree.disks.release(this.node, 'read');
+  }
+
+  #disk(caller: Caller): Promise<Disk> {
+    return this.tree.disks.use(this.node, 'read', () => this.#find(caller.signal));
+  }
+
+  async #find(signal: AbortSignal): Promise<Disk> {
+    await this.tree.places.snapshotInfo(this.target, signal);
+    const image = await this.tree.places.image(this.target, signal);
+    return image.snapshot(this.target.number, signal);
+  }
+}

@@ -1,0 +1,17 @@
+/** The fixed names of the tree, and the names of snapshots. */
+
+export const CONTROL_NAME = 'control';
+export const STATUS_NAME = 'status';
+export const HEAD_NAME = 'disk.raw';
+export const LATEST_NAME = 'latest.raw';
+
+/** The name under which a snapshot is shown. */
+export function snapshotName(number: number): string {
+  return `${number}.raw`;
+}
+
+/** The snapshot number that a name stands for, or undefined. Eight digits at most, as in the repository; no leading zero. */
+export function snapshotNumber(name: string): number | undefined {
+  const digits = /^([1-9]\d{0,7})\.raw$/.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}

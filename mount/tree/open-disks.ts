@@ -1,0 +1,146 @@
+/**
+ * The disks that are open through the mount, by node id.
+ *
+ * Handles carry no state (0 reading, 1 writing), so the counts are kept per node: each open is told to the disk (`opened`,
+ * `openForWriting`, `expose`) and each release is told back, once and in the reverse order. Requests on an open disk find it
+ * here without asking the catalogue, so that they depend on nothing but the disk.
+ *
+ * A request on a node that is not open here comes from a descriptor of an earlier daemon, whose opens nobody counted. The
+ * disk is then adopted: opened once as that handle says and kept open until the end of the mount, because nobody can know
+ * which release is the last. A head that was adopted can't be reverted before the next mount.
+ */
+import type { Disk, Head } from '../../lib/image/api.js';
+import { messageOf } from '../../lib/util/errors.js';
+import type { Log } from '../../lib/util/log.js';
+import { stale } from './places.js';
+
+/** Handle numbers of images. */
+export const READ_HANDLE = 0;
+export const WRITE_HANDLE = 1;
+
+export type OpenMode = 'read' | 'write';
+
+interface OpenDisk {
+  readonly disk: Disk;
+  /** Opens that a release will end. */
+  readers: number;
+  writers: number;
+  /** Opens under way, and adopted ones: both keep the entry. */
+  held: number;
+  adoptedReader: boolean;
+  adoptedWriter: boolean;
+}
+
+export class OpenDisks {
+  readonly #open = new Map<number, OpenDisk>();
+  readonly #adopting = new Map<string, Promise<Disk>>();
+
+  constructor(private readonly log: Log) {}
+
+  /** Opens a disk once more. What it rejects with is the head's: LOCKED, STALE, UNREACHABLE. */
+  async open(node: number, found: Disk, mode: OpenMode, signal: AbortSignal): Promise<Disk> {
+    const entry = this.#hold(node, found);
+    try {
+      await this.#begin(node, entry.disk, mode, signal);
+      if (mode === 'write') entry.writers++;
+      else entry.readers++;
+      return entry.disk;
+    } finally {
+      this.#letGo(node, entry);
+    }
+  }
+
+  /** Ends one open. Never rejects. */
+  async release(node: number, mode: OpenMode): Promise<void> {
+    const entry = this.#open.get(node);
+    if (entry === undefined || (mode === 'write' ? entry.writers : entry.readers) === 0) return;
+    entry.held++;
+    if (mode === 'write') entry.writers--;
+    else entry.readers--;
+    try {
+      await this.#end(node, entry.disk, mode);
+    } finally {
+      this.#letGo(node, entry);
+    }
+  }
+
+  /** The disk of a request on a descriptor that is open for `mode`; `find` is asked when nobody here has opened it. */
+  async use(node: number, mode: OpenMode, find: () => Promise<Disk>): Promise<Disk> {
+    const entry = this.#open.get(node);
+    if (entry !== undefined && (mode === 'read' || entry.writers > 0 || entry.adoptedWriter)) {
+      if (entry.readers > 0 || entry.writers > 0 || entry.adoptedReader || entry.adoptedWriter) return entry.disk;
+    }
+    const key = `${mode}/${node}`;
+    const adopting = this.#adopting.get(key) ?? this.#adopt(node, mode, find).finally(() => this.#adopting.delete(key));
+    this.#adopting.set(key, adopting);
+    return adopting;
+  }
+
+  /** Whether anybody has the node open. */
+  isOpen(node: number): boolean {
+    return this.#open.has(node);
+  }
+
+  async #adopt(node: number, mode: OpenMode, find: () => Promise<Disk>): Promise<Disk> {
+    const entry = this.#hold(node, await find());
+    try {
+      await this.#begin(node, entry.disk, mode, new AbortController().signal);
+      entry.held++;
+      if (mode === 'write') entry.adoptedWriter = true;
+      else entry.adoptedReader = true;
+      return entry.disk;
+    } finally {
+      this.#letGo(node, entry);
+    }
+  }
+
+  #hold(node: number, found: Disk): OpenDisk {
+    let entry = this.#open.get(node);
+    if (entry === undefined) {
+      entry = { disk: found, readers: 0, writers: 0, held: 0, adoptedReader: false, adoptedWriter: false };
+      this.#open.set(node, entry);
+    }
+    entry.held++;
+    return entry;
+  }
+
+  #letGo(node: number, entry: OpenDisk): void {
+    entry.held--;
+    if (entry.held === 0 && entry.readers === 0 && entry.writers === 0) this.#open.delete(node);
+  }
+
+  async #begin(node: number, disk: Disk, mode: OpenMode, signal: AbortSignal): Promise<void> {
+    if (!isHead(disk)) return disk.expose(node);
+    const { contentId } = disk;
+    disk.opened();
+    let locked = false;
+    try {
+      if (mode === 'write') {
+        await disk.openForWriting(signal);
+        locked = true;
+      }
+      if (disk.contentId !== contentId) throw stale('disk.raw');
+      await disk.expose(node);
+    } catch (error) {
+      if (locked) disk.closeForWriting();
+      disk.closed();
+      throw error;
+    }
+  }
+
+  async #end(node: number, disk: Disk, mode: OpenMode): Promise<void> {
+    try {
+      await disk.conceal(node);
+    } catch (error) {
+      this.log.error('A disk could not be taken from the workers.', { node, reason: messageOf(error) });
+    }
+    if (!isHead(disk)) return;
+    if (mode === 'write') disk.closeForWriting();
+    disk.closed();
+  }
+}
+
+/** Whether a disk is a head: the one that can be written. */
+export function isHead(disk: Disk): disk is Head {
+  return 'openForWriting' in disk;
+}

@@ -1,0 +1,122 @@
+/**
+ * Builds the status objects from those who know: the catalogue, the mirror, the driver, the store's counters.
+ *
+ * A status always answers, also when the store does not: whatever has not come within the deadline is left out and named.
+ */
+import type { Catalogue, ImageStatus } from '../../lib/image/api.js';
+import type { MirrorStatistics } from '../../lib/mirror/api.js';
+import { LazydiskError } from '../../lib/util/errors.js';
+import type { DriverStatistics } from '../fuse/driver.js';
+import { mapLimited } from './map-limited.js';
+import {
+  STATUS_SCHEMA_VERSION,
+  type ImageStatusDocument,
+  type MountIdentity,
+  type MountStatus,
+  type StoreStatistics,
+} from './status-schema.js';
+
+/** Where a status comes from. */
+export interface StatusSources {
+  readonly catalogue: Catalogue;
+  readonly mirror: () => MirrorStatistics;
+  readonly driver: () => DriverStatistics;
+  readonly store: () => StoreStatistics;
+  readonly runningCommands: () => number;
+  readonly identity: MountIdentity;
+  readonly startedMs: number;
+}
+
+/** How long a status of the whole mount waits for its images, milliseconds. */
+export const STATUS_DEADLINE_MS = 3000;
+
+const IMAGES_AT_ONCE = 8;
+
+/** The status of the whole mount. Resolves within about STATUS_DEADLINE_MS. */
+export async function mountStatus(sources: StatusSources, deadlineMs = STATUS_DEADLINE_MS): Promise<MountStatus> {
+  const { names, images } = await imagesInTime(sources.catalogue, deadlineMs);
+  const answered = images.filter((image) => image !== undefined);
+  const mirror = sources.mirror();
+  const driver = sources.driver();
+  const store = sources.store();
+  return {
+    schemaVersion: STATUS_SCHEMA_VERSION,
+    ...sources.identity,
+    health: sources.catalogue.health(),
+    startedMs: sources.startedMs,
+    localBytes: mirror.localBytes,
+    quotaBytes: mirror.quotaBytes,
+    dirtyBytes: sum(answered, (image) => image.dirtyBytes),
+    layerAllocatedBytes: sum(answered, (image) => image.layerAllocatedBytes),
+    oldestUncommittedMs: oldest(answered),
+    fetchedBytes: mirror.fetchedBytes,
+    fetchedChunks: mirror.fetchedChunks,
+    fetchRequests: mirror.fetchRequests,
+    hits: driver.localReads,
+    misses: mirror.fetchedChunks,
+    evictedChunks: mirror.evictedChunks,
+    damagedChunks: mirror.damagedChunks,
+    waitingReads: driver.waitingReads,
+    waitingFetches: mirror.waitingFetches,
+    forwardedRequests: driver.forwarded,
+    workers: driver.workers,
+    storeRequests: store.requests,
+    storeErrors: store.errors,
+    lastStoreError: store.lastError,
+    runningCommands: sources.runningCommands(),
+    images: answered,
+    unknownImages: names?.filter((_, index) => images[index] === undefined) ?? [],
+    imagesListed: names !== undefined,
+  };
+}
+
+/** The status of one image. NOT_FOUND. */
+export async function imageStatus(catalogue: Catalogue, name: string): Promise<ImageStatusDocument> {
+  const image = await catalogue.find(name);
+  if (image === undefined)
+    throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`, { facts: { image: name } });
+  return { schemaVersion: STATUS_SCHEMA_VERSION, ...(await image.status()) };
+}
+
+interface ImagesInTime {
+  /** undefined: not listed in time. */
+  readonly names: readonly string[] | undefined;
+  /** By the index of its name; undefined: no answer in time. */
+  readonly images: readonly (ImageStatus | undefined)[];
+}
+
+async function imagesInTime(catalogue: Catalogue, deadlineMs: number): Promise<ImagesInTime> {
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), deadlineMs);
+  const inTime = <T>(work: () => Promise<T>): Promise<T | undefined> => unlessAborted(work, deadline.signal);
+  try {
+    const names = await inTime(() => catalogue.names(deadline.signal));
+    const images = await mapLimited(names ?? [], IMAGES_AT_ONCE, (name) =>
+      inTime(async () => (await catalogue.find(name, deadline.signal))?.status()),
+    );
+    return { names, images };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The result, or undefined when the work fails or the signal fires first. */
+function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  if (signal.aborted) return Promise.resolve(undefined);
+  return new Promise((resolve) => {
+    const giveUp = (): void => resolve(undefined);
+    signal.addEventListener('abort', giveUp, { once: true });
+    work()
+      .then(resolve, giveUp)
+      .finally(() => signal.removeEventListener('abort', giveUp));
+  });
+}
+
+function sum(images: readonly ImageStatus[], of: (image: ImageStatus) => number): number {
+  return images.reduce((total, image) => total + of(image), 0);
+}
+
+function oldest(images: readonly ImageStatus[]): number | null {
+  const times = images.map((image) => image.oldestUncommittedMs).filter((time) => time !== null);
+  return times.length === 0 ? null : Math.min(...times);
+}

@@ -1,0 +1,89 @@
+/**
+ * Makes the tree of a mount: the file system for the driver, the commands and the status for the control API.
+ *
+ * The one place of this room that constructs components. It owns no resource: the catalogue, the mirror and the database
+ * belong to the caller, who closes them after the driver has ended.
+ */
+import type { Catalogue } from '../../lib/image/api.js';
+import type { MirrorStatistics } from '../../lib/mirror/api.js';
+import type { Log } from '../../lib/util/log.js';
+import type { DriverStatistics } from '../fuse/driver.js';
+import type { FileSystem } from '../fuse/file-system.js';
+import { AttributeBuilder, type OwnerSettings } from './attributes.js';
+import { Commands } from './commands.js';
+import { TreeFileSystem } from './file-system.js';
+import { Handles } from './handles.js';
+import { HeadTimes } from './head-times.js';
+import { NodeIds, type NodeDatabase } from './node-ids.js';
+import { OpenDisks } from './open-disks.js';
+import { Outcomes, type OutcomeDatabase } from './outcomes.js';
+import { Places } from './places.js';
+import type { ImageStatusDocument, MountIdentity, MountStatus, StoreStatistics } from './status-schema.js';
+import { imageStatus, mountStatus } from './status.js';
+
+/** Settings of a tree: values only. */
+export interface TreeOptions extends OwnerSettings {
+  /** What `status` says of the mount; `readOnly` and `stateDirectory` are taken from here too. */
+  readonly identity: MountIdentity;
+}
+
+export interface TreeParts {
+  readonly catalogue: Catalogue;
+  /** The state's database; the tree keeps its keys under `tree/`. A LocalDatabase is one. */
+  readonly database: NodeDatabase & OutcomeDatabase;
+  readonly mirror: { statistics(): MirrorStatistics };
+  readonly driver: { statistics(): DriverStatistics };
+  readonly store: { statistics(): StoreStatistics };
+  readonly log: Log;
+  readonly options: TreeOptions;
+  /** The clock, milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+export interface Tree {
+  readonly fileSystem: FileSystem;
+  readonly commands: Commands;
+  status(): Promise<MountStatus>;
+  /** NOT_FOUND. */
+  imageStatus(name: string): Promise<ImageStatusDocument>;
+}
+
+/** DAMAGED or IO when the state's database can't be read. */
+export async function createTree(parts: TreeParts): Promise<Tree> {
+  const { catalogue, database, log, options, now = Date.now } = parts;
+  const { identity } = options;
+  const startedMs = now();
+  const outcomes = await Outcomes.open(database, log);
+  const commands = new Commands({ catalogue, outcomes, readOnly: identity.readOnly, log, now });
+  const status = (): Promise<MountStatus> =>
+    mountStatus({
+      catalogue,
+      mirror: () => parts.mirror.statistics(),
+      driver: () => parts.driver.statistics(),
+      store: () => parts.store.statistics(),
+      runningCommands: () => commands.runningCount(),
+      identity,
+      startedMs,
+    });
+  const fileSystem = new TreeFileSystem(
+    {
+      catalogue,
+      ids: await NodeIds.open(database),
+      places: new Places(catalogue),
+      attributes: new AttributeBuilder(options),
+      owners: options,
+      readOnly: identity.readOnly,
+      disks: new OpenDisks(log),
+      headTimes: new HeadTimes(now),
+      commands,
+      sessions: new Handles(startedMs),
+      statusPages: new Handles(startedMs),
+      mountStatus: status,
+      imageStatus: (name) => imageStatus(catalogue, name),
+      startedMs,
+      log,
+    },
+    identity.stateDirectory,
+  );
+  return { fileSystem, commands, status, imageStatus: (name) => imageStatus(catalogue, name) };
+}
