@@ -1,0 +1,122 @@
+/**
+ * Asks a daemon over its control socket. Errors of the daemon are thrown as the LazydiskError that they were there.
+ */
+import { request as httpRequest } from 'node:http';
+import type { CommitOutcome, ImageStatus } from '../../lib/image/api.js';
+import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
+import { fromWire, type ControlCommands, type RequestBody, type RequestName } from './control-protocol.js';
+import { withSocketPath } from './socket-path.js';
+
+/** Status is answered from what the daemon knows; commands take as long as their work does. */
+const STATUS_TIMEOUT_MS = 60_000;
+
+/** The commands of a daemon, from another process. Each call is one connection. */
+export class ControlClient implements ControlCommands {
+  constructor(private readonly socket: string) {}
+
+  async commit(image: string, label?: string): Promise<CommitOutcome> {
+    return (await this.post('commit', { image, ...(label === undefined ? {} : { label }) })) as CommitOutcome;
+  }
+
+  async clone(
+    image: string,
+    newImage: string,
+    options: { number?: number; commit?: boolean },
+  ): Promise<{ image: string; number: number }> {
+    return (await this.post('clone', { image, newImage, ...options })) as { image: string; number: number };
+  }
+
+  async revert(image: string, number?: number): Promise<void> {
+    await this.post('revert', { image, ...(number === undefined ? {} : { number }) });
+  }
+
+  async unlock(image: string): Promise<void> {
+    await this.post('unlock', { image });
+  }
+
+  async unmount(): Promise<void> {
+    await this.post('unmount', {});
+  }
+
+  async status(timeoutMs = STATUS_TIMEOUT_MS): Promise<Readonly<Record<string, unknown>>> {
+    return (await this.call('GET', '/status', undefined, timeoutMs)) as Record<string, unknown>;
+  }
+
+  async imageStatus(image: string): Promise<ImageStatus> {
+    const path = `/images/${encodeURIComponent(image)}/status`;
+    return (await this.call('GET', path, undefined, STATUS_TIMEOUT_MS)) as ImageStatus;
+  }
+
+  private post<Name extends RequestName>(name: Name, body: RequestBody<Name>): Promise<unknown> {
+    return this.call('POST', `/${name}`, JSON.stringify(body), undefined);
+  }
+
+  private async call(
+    method: string,
+    path: string,
+    body: string | undefined,
+    timeoutMs: number | undefined,
+  ): Promise<unknown> {
+    const { status, text } = await withSocketPath(this.socket, (address) =>
+      exchange(this.socket, address, method, path, body, timeoutMs),
+    );
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (error) {
+      throw new LazydiskError('IO', `The daemon at ${this.socket} did not answer with JSON.`, { cause: error });
+    }
+    if (status === 200) return value;
+    throw fromWire((value as { error?: unknown } | null)?.error);
+  }
+}
+
+function exchange(
+  socket: string,
+  address: string,
+  method: string,
+  path: string,
+  body: string | undefined,
+  timeoutMs: number | undefined,
+): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: unknown): void => {
+      reject(connectionError(socket, error));
+    };
+    const request = httpRequest(
+      {
+        socketPath: address,
+        method,
+        path,
+        headers:
+          body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+        ...(timeoutMs === undefined ? {} : { signal: AbortSignal.timeout(timeoutMs) }),
+      },
+      (response) => {
+        const parts: Buffer[] = [];
+        response.on('data', (part: Buffer) => parts.push(part));
+        response.on('error', failed);
+        response.on('end', () => {
+          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString('utf8') });
+        });
+      },
+    );
+    request.on('error', failed);
+    request.end(body);
+  });
+}
+
+function connectionError(socket: string, error: unknown): LazydiskError {
+  const name = errnoOf(error);
+  if (name === 'EACCES' || name === 'EPERM') {
+    return new LazydiskError(
+      'REFUSED',
+      `Only the user who mounted may use ${socket}: run it as that user (or as root).`,
+      {
+        cause: error,
+      },
+    );
+  }
+  const reason = error instanceof Error && error.name === 'AbortError' ? 'it did not answer in time' : messageOf(error);
+  return new LazydiskError('IO', `The daemon at ${socket} could not be asked: ${reason}.`, { cause: error });
+}

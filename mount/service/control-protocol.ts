@@ -1,0 +1,115 @@
+/**
+ * What daemon and verbs say to each other over the control socket: HTTP with JSON, and the values of both sides.
+ *
+ * Errors travel whole (`{error: {code, message, facts}}`), so the verb ends with the same sentence and exit status as if it
+ * had met them itself. The HTTP status repeats the code for other clients.
+ */
+import { z } from 'zod';
+import type { CommitOutcome, ImageStatus } from '../../lib/image/api.js';
+import { LazydiskError, messageOf, type ErrorCode } from '../../lib/util/errors.js';
+
+/** Path of the socket within the state directory. */
+export const SOCKET_NAME = 'control.sock';
+
+/** What the daemon can be asked to do. mount/tree implements it for its control files; the socket leads to the same. */
+export interface ControlCommands {
+  commit(image: string, label?: string): Promise<CommitOutcome>;
+  clone(
+    image: string,
+    newImage: string,
+    options: { number?: number; commit?: boolean },
+  ): Promise<{ image: string; number: number }>;
+  revert(image: string, number?: number): Promise<void>;
+  unlock(image: string): Promise<void>;
+  /** Status of the whole mount, JSON. */
+  status(): Promise<Readonly<Record<string, unknown>>>;
+  /** NOT_FOUND. */
+  imageStatus(image: string): Promise<ImageStatus>;
+  /** Unmounts; BUSY says who holds it. When it resolves, the mount is gone and the daemon is about to flush and end. */
+  unmount(): Promise<void>;
+}
+
+const image = z.string().min(1);
+const number = z.int().positive().optional();
+
+/** Bodies of the POST requests; the path is `/` and the name. */
+export const REQUESTS = {
+  commit: z.strictObject({ image, label: z.string().optional() }),
+  clone: z.strictObject({ image, newImage: image, number, commit: z.boolean().optional() }),
+  revert: z.strictObject({ image, number }),
+  unlock: z.strictObject({ image }),
+  unmount: z.strictObject({}),
+} as const;
+
+export type RequestName = keyof typeof REQUESTS;
+export type RequestBody<Name extends RequestName> = z.infer<(typeof REQUESTS)[Name]>;
+
+/** Largest body, bytes: labels are the only free text. */
+export const BODY_LIMIT_BYTES = 64 * 1024;
+
+const CODES: Readonly<Record<ErrorCode, number>> = {
+  USAGE: 400,
+  NOT_FOUND: 404,
+  EXISTS: 409,
+  CONFLICT: 409,
+  LOCKED: 423,
+  BUSY: 409,
+  READ_ONLY: 403,
+  UNREACHABLE: 503,
+  REFUSED: 502,
+  DAMAGED: 500,
+  UNSUPPORTED: 501,
+  NO_SPACE: 507,
+  IO: 500,
+  TOO_LARGE: 413,
+  STALE: 409,
+  ABORTED: 500,
+};
+
+/** An error as it travels (also over the pipe of a starting daemon, and to stderr with `--json`). */
+export interface WireError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+const wireSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  facts: z.record(z.string(), z.unknown()).optional(),
+});
+
+/** What is not ours (a bug, an errno) travels as IO with its message. */
+export function toWire(error: unknown): WireError {
+  if (error instanceof LazydiskError) {
+    return { code: error.code, message: error.message, facts: plain(error.facts) };
+  }
+  return { code: 'IO', message: messageOf(error), facts: {} };
+}
+
+/** The error of the other side, as if it had been thrown here. */
+export function fromWire(value: unknown): LazydiskError {
+  const parsed = wireSchema.safeParse(value);
+  if (!parsed.success)
+    return new LazydiskError('IO', 'The daemon answered with something that is not an error of lazydisk.');
+  const { code, message, facts } = parsed.data;
+  return new LazydiskError(isErrorCode(code) ? code : 'IO', message, facts === undefined ? {} : { facts });
+}
+
+/** The HTTP status of an error. */
+export function httpStatusOf(error: unknown): number {
+  return error instanceof LazydiskError ? CODES[error.code] : 500;
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(CODES, code);
+}
+
+/** Facts hold anything; what JSON can't say is left out. */
+function plain(facts: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  try {
+    return JSON.parse(JSON.stringify(facts)) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}

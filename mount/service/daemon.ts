@@ -1,0 +1,215 @@
+/**
+ * The life of a daemon: mount, serve, and one orderly end.
+ *
+ * `openMount` brings everything up in order and takes it down again when a step fails; `serve` waits for the end. They are
+ * apart so that a supervisor can stand between them later: it will hold the descriptor, the daemon will serve.
+ *
+ * Ways to the end: the verb `unmount` and SIGTERM and SIGINT ask the kernel to unmount; umount(8) and a lost connection make
+ * the driver end by itself. All lead to `finish`: no more commands, then the layers of the mount are closed from the top
+ * down (each flushes what it holds), then the registry forgets us. A busy mount is never detached: the log says who holds
+ * it and serving goes on; another SIGTERM after that aborts the connection. SIGHUP is ignored: a daemon has no terminal.
+ */
+import { join } from 'node:path';
+import { hasCode, LazydiskError } from '../../lib/util/errors.js';
+import type { Log } from '../../lib/util/log.js';
+import type { Driver, EndReason, MountOptions } from '../fuse/driver.js';
+import type { FileSystem } from '../fuse/file-system.js';
+import { SOCKET_NAME, type ControlCommands } from './control-protocol.js';
+import { ControlServer } from './control-server.js';
+import { describeHolders, findHolders } from './holders.js';
+import { thisProcess } from './processes.js';
+import type { Registry } from './registry.js';
+
+/** How long commands that run when the mount ends may take to come to their own end. */
+const COMMAND_GRACE_MS = 30_000;
+
+/** Something that is closed at the end; the name is for the log. */
+export interface Closer {
+  readonly name: string;
+  close(): Promise<void>;
+}
+
+/** The layers of one mount, open but not mounted yet. */
+export interface MountStack {
+  readonly driver: Driver;
+  readonly fileSystem: FileSystem;
+  /** What the control files can do; the daemon adds unmount. */
+  readonly commands: Omit<ControlCommands, 'unmount'>;
+  /** In the order of closing: what flushes first comes first. */
+  readonly closers: readonly Closer[];
+}
+
+export interface DaemonParts {
+  readonly stack: MountStack;
+  readonly mount: MountOptions;
+  readonly stateDirectory: string;
+  readonly repository: { readonly url: string; readonly endpoint: string | null };
+  readonly registry: Registry;
+  readonly log: Log;
+  /** Clears what an aborted connection leaves on the mountpoint. */
+  readonly clearMountpoint: () => Promise<void>;
+  /** Where SIGTERM and SIGINT come from; the process by default. */
+  readonly signals?: SignalSource;
+}
+
+export interface SignalSource {
+  on(signal: NodeJS.Signals, listener: () => void): unknown;
+  off(signal: NodeJS.Signals, listener: () => void): unknown;
+}
+
+/** A mount that answers, with its control socket and its entry in the registry. */
+export interface LiveMount {
+  readonly parts: DaemonParts;
+  readonly control: ControlServer;
+}
+
+/** How the end went. `clean`: every layer was flushed and closed without an error. */
+export interface DaemonEnd {
+  readonly reason: EndReason;
+  readonly clean: boolean;
+}
+
+/** Mounts. When it rejects, nothing is left mounted, registered or open. */
+export async function openMount(parts: DaemonParts): Promise<LiveMount> {
+  const { stack, log, stateDirectory, mount, registry } = parts;
+  let control: ControlServer | undefined;
+  let mounted = false;
+  try {
+    control = await ControlServer.listen(join(stateDirectory, SOCKET_NAME), commandsOf(parts), log);
+    await stack.driver.start(stack.fileSystem, mount);
+    mounted = true;
+    await registry.add({
+      mountpoint: mount.mountpoint,
+      ...thisProcess(),
+      stateDirectory,
+      socket: control.path,
+      repository: parts.repository.url,
+      endpoint: parts.repository.endpoint,
+    });
+    log.info('Mounted.', { mountpoint: mount.mountpoint, source: mount.source, driver: stack.driver.name });
+    return { parts, control };
+  } catch (error) {
+    if (mounted) await stack.driver.unmount().catch(() => stack.driver.abort());
+    await control?.close(0);
+    await closeAll(stack.closers, log);
+    await registry.remove(mount.mountpoint, process.pid);
+    throw error;
+  }
+}
+
+/** Serves until the mount ends, then closes everything. */
+export async function serve(live: LiveMount): Promise<DaemonEnd> {
+  const { parts, control } = live;
+  const { log, stack, registry, mount } = parts;
+  const signals = parts.signals ?? process;
+  const onSignal = terminator(parts);
+  const ignore = (): void => undefined;
+  signals.on('SIGTERM', onSignal);
+  signals.on('SIGINT', onSignal);
+  signals.on('SIGHUP', ignore);
+
+  const reason = await stack.driver.ended;
+  if (reason.kind === 'failed') log.error('Serving ended with a failure.', { error: reason.error });
+  else log.info('Unmounted.', { mountpoint: mount.mountpoint });
+
+  let clean = reason.kind === 'unmounted';
+  await parts.clearMountpoint().catch((error: unknown) => {
+    log.warn('The mountpoint could not be cleared.', { error });
+  });
+  // Commands that run reach into the layers: they come to their end first.
+  await control.close(COMMAND_GRACE_MS).catch((error: unknown) => {
+    log.error('The control socket could not be closed.', { error });
+  });
+  if (!(await closeAll(stack.closers, log))) clean = false;
+  await registry.remove(mount.mountpoint, process.pid);
+  signals.off('SIGTERM', onSignal);
+  signals.off('SIGINT', onSignal);
+  signals.off('SIGHUP', ignore);
+  log.info('Ended.', { clean });
+  return { reason, clean };
+}
+
+/** Unmounts; BUSY names the holders. */
+async function unmount(parts: DaemonParts, running: ReadonlySet<string> = new Set()): Promise<void> {
+  const [work] = running;
+  if (work !== undefined) {
+    throw new LazydiskError('BUSY', `${parts.mount.mountpoint} is at work (${work}): wait until that is done.`);
+  }
+  try {
+    await parts.stack.driver.unmount();
+  } catch (error) {
+    if (!hasCode(error, 'BUSY')) throw error;
+    const { mountpoint } = parts.mount;
+    const holders = await findHolders(mountpoint);
+    throw new LazydiskError(
+      'BUSY',
+      `${mountpoint} is in use: ${describeHolders(holders)}. End what uses it, then unmount again.`,
+      { cause: error, facts: { mountpoint, holders } },
+    );
+  }
+}
+
+/** The commands of the mount, and unmount, which is refused while one of them runs. */
+function commandsOf(parts: DaemonParts): ControlCommands {
+  const { commands } = parts.stack;
+  const running = new Set<string>();
+  const during = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
+    const name = `${what}, since ${new Date().toISOString()}`;
+    running.add(name);
+    try {
+      return await work();
+    } finally {
+      running.delete(name);
+    }
+  };
+  return {
+    commit: (image, label) => during(`commit of ${image}`, () => commands.commit(image, label)),
+    clone: (image, newImage, options) => during(`clone of ${image}`, () => commands.clone(image, newImage, options)),
+    revert: (image, number) => during(`revert of ${image}`, () => commands.revert(image, number)),
+    unlock: (image) => commands.unlock(image),
+    status: () => commands.status(),
+    imageStatus: (image) => commands.imageStatus(image),
+    unmount: () => unmount(parts, running),
+  };
+}
+
+/** The reaction to SIGTERM and SIGINT: the first asks, one that comes after a refusal insists. */
+function terminator(parts: DaemonParts): () => void {
+  const { log, stack } = parts;
+  let state: 'serving' | 'asking' | 'refused' | 'aborting' = 'serving';
+  const act = async (): Promise<void> => {
+    if (state === 'asking' || state === 'aborting') return;
+    if (state === 'refused') {
+      state = 'aborting';
+      log.warn('Asked to end again while the mount is in use: the connection is aborted.');
+      await stack.driver.abort();
+      return;
+    }
+    state = 'asking';
+    try {
+      await unmount(parts);
+    } catch (error) {
+      state = 'refused';
+      log.warn('Asked to end, but the mount is in use; serving goes on. Another signal aborts it.', { error });
+    }
+  };
+  return () => {
+    act().catch((error: unknown) => {
+      log.error('The signal to end could not be obeyed.', { error });
+    });
+  };
+}
+
+/** Closes all, each in turn, whatever the others do; false when one failed. */
+export async function closeAll(closers: readonly Closer[], log: Log): Promise<boolean> {
+  let clean = true;
+  for (const closer of closers) {
+    try {
+      await closer.close();
+    } catch (error) {
+      clean = false;
+      log.error('A part of the mount could not be closed in order.', { part: closer.name, error });
+    }
+  }
+  return clean;
+}

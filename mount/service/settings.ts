@@ -1,0 +1,29 @@
+/** The values that one mount is made from: they travel as JSON from the verb to the daemon. Never credentials. */
+import { z } from 'zod';
+
+export const mountSettingsSchema = z.strictObject({
+  /** `s3://bucket/prefix` or `file:///dir`. */
+  repository: z.string(),
+  endpoint: z.string().nullable(),
+  /** Resolved (resolveMountpoint). */
+  mountpoint: z.string(),
+  /** null: the default directory of the repository. */
+  stateDirectory: z.string().nullable(),
+  /** null: within the state directory. */
+  cacheDirectory: z.string().nullable(),
+  /** null: keep a part of the file system free. */
+  cacheSizeBytes: z.int().positive().nullable(),
+  workers: z.int().min(1).max(64),
+  readOnly: z.boolean(),
+  allowOther: z.boolean(),
+  uid: z.int().min(0),
+  gid: z.int().min(0),
+  /** Permission bits that files and folders of the mount do not get. */
+  umask: z.int().min(0).max(0o777),
+  /** How long reads wait for a store that is away; 0: for ever. */
+  timeoutMs: z.int().min(0),
+  /** Accept a state directory in memory. */
+  force: z.boolean(),
+});
+
+export type MountSettings = Readonly<z.infer<typeof mountSettingsSchema>>;

@@ -1,0 +1,101 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LazydiskError } from '../../lib/util/errors.js';
+import { LogFile } from '../../mount/service/log-file.js';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'lazydisk-log-'));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function lines(path: string): Record<string, unknown>[] {
+  return readFileSync(path, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+test('a line has time, level, message and facts', () => {
+  const path = join(folder, 'daemon.log');
+  const log = new LogFile(path, { now: () => new Date(0), environment: {} });
+  log.warn('The store is away.', { waiting: 3 });
+  log.close();
+  expect(lines(path)).toEqual([
+    { time: '1970-01-01T00:00:00.000Z', level: 'warn', message: 'The store is away.', waiting: 3 },
+  ]);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+});
+
+test('two files of at most the bound hold the newest lines, whatever is logged', () => {
+  const path = join(folder, 'daemon.log');
+  const log = new LogFile(path, { limitBytes: 4096, environment: {} });
+  for (let count = 0; count < 500; count++) log.info('line', { count });
+  log.close();
+  expect(readdirSync(folder).sort()).toEqual(['daemon.log', 'daemon.log.1']);
+  for (const name of ['daemon.log', 'daemon.log.1'])
+    expect(statSync(join(folder, name)).size).toBeLessThanOrEqual(4096);
+  const counts = [...lines(`${path}.1`), ...lines(path)].map((line) => line['count'] as number);
+  expect(counts.at(-1)).toBe(499);
+  expect(counts).toEqual(counts.map((_, at) => (counts[0] ?? 0) + at));
+});
+
+test('a restarted daemon goes on in the same file and keeps the bound', () => {
+  const path = join(folder, 'daemon.log');
+  for (let start = 0; start < 50; start++) {
+    const log = new LogFile(path, { limitBytes: 1024, environment: {} });
+    log.info('started', { start });
+    log.close();
+  }
+  expect(statSync(path).size).toBeLessThanOrEqual(1024);
+});
+
+test('a huge line is cut and still JSON', () => {
+  const path = join(folder, 'daemon.log');
+  const log = new LogFile(path, { environment: {} });
+  log.error('x'.repeat(1_000_000));
+  log.close();
+  expect(statSync(path).size).toBeLessThan(20_000);
+  expect(lines(path)[0]).toMatchObject({ level: 'error', cut: true });
+});
+
+test('credentials never enter a line, neither by value nor by name', () => {
+  const path = join(folder, 'daemon.log');
+  const environment = { AWS_SECRET_ACCESS_KEY: 'correct-horse-battery', AWS_SESSION_TOKEN: 'session-of-today' };
+  const log = new LogFile(path, { environment });
+  log.error('signed with correct-horse-battery', {
+    nested: { secretKey: 'other', authorization: 'AWS4 …' },
+    error: new Error('token session-of-today is over'),
+  });
+  log.close();
+  const text = readFileSync(path, 'utf8');
+  for (const secret of ['correct-horse-battery', 'session-of-today', 'other', 'AWS4'])
+    expect(text).not.toContain(secret);
+});
+
+test('errors keep their code, message and facts', () => {
+  const path = join(folder, 'daemon.log');
+  const log = new LogFile(path, { environment: {} });
+  log.error('failed', {
+    error: new LazydiskError('DAMAGED', 'The segment is short.', { facts: { key: 'segments/1' } }),
+  });
+  log.close();
+  expect(lines(path)[0]).toMatchObject({
+    error: { code: 'DAMAGED', message: 'The segment is short.', facts: { key: 'segments/1' } },
+  });
+});
+
+test('facts that are no JSON lose only the facts, and a closed log takes no line', () => {
+  const path = join(folder, 'daemon.log');
+  const log = new LogFile(path, { environment: {} });
+  const cycle: Record<string, unknown> = {};
+  cycle['self'] = cycle;
+  log.info('a cycle', cycle);
+  log.close();
+  log.info('too late');
+  expect(lines(path).map((line) => line['message'])).toEqual(['a cycle']);
+});
