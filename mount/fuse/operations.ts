@@ -1,0 +1,142 @@
+/**
+ * Each operation of the protocol as a call of the file system, and its result as the body of a reply.
+ */
+import type { Log } from '../../lib/util/log.js';
+import { messageOf } from '../../lib/util/errors.js';
+import { FsError } from './errno.js';
+import type { AttributeChanges, Caller, FileSystem } from './file-system.js';
+import { OpenDirectories } from './open-directories.js';
+import {
+  encodeAttributes,
+  encodeCreated,
+  encodeEntry,
+  encodeOffset,
+  encodeOpened,
+  encodeOpenedDirectory,
+  encodeStatistics,
+  encodeWritten,
+} from './protocol/encode.js';
+import type { Operation, SetAttributes } from './protocol/requests.js';
+
+/** Operations that a file system is asked for. */
+export type Served = Exclude<Operation, { kind: 'interrupt' | 'ignored' | 'refused' }>;
+
+const NO_BODY = new Uint8Array(0);
+
+export class Operations {
+  private readonly directories: OpenDirectories;
+  /** Handles of control files: the only ones whose requests a signal interrupts. */
+  private readonly controlHandles = new Set<number>();
+
+  constructor(
+    private readonly fileSystem: FileSystem,
+    private readonly log: Log,
+  ) {
+    this.directories = new OpenDirectories(fileSystem);
+  }
+
+  /** Whether a signal of the caller ends the wait at once. */
+  isControl(operation: Operation): boolean {
+    return 'handle' in operation && operation.kind !== 'readdir' && this.controlHandles.has(operation.handle);
+  }
+
+  /** The body of the reply; rejects with what answerTo understands. */
+  async perform(node: number, operation: Served, caller: Caller): Promise<Uint8Array> {
+    const { fileSystem } = this;
+    switch (operation.kind) {
+      case 'lookup':
+        return encodeEntry(await fileSystem.lookup(node, operation.name, caller));
+      case 'getattr':
+        return encodeAttributes(await fileSystem.getAttributes(node, caller));
+      case 'setattr':
+        return encodeAttributes(await fileSystem.setAttributes(node, changesNow(operation.changes), caller));
+      case 'readlink':
+        return Buffer.from(await fileSystem.readLink(node, caller), 'utf8');
+      case 'mkdir':
+        return encodeEntry(await fileSystem.makeDirectory(node, operation.name, operation.mode, caller));
+      case 'create': {
+        const { name, mode, flags } = operation;
+        const { attributes, opened } = await fileSystem.create(node, name, mode, flags, caller);
+        if (opened.directIo) this.controlHandles.add(opened.handle);
+        return encodeCreated(attributes, opened);
+      }
+      case 'make-other':
+        return fileSystem.makeOther(node, operation.name, caller);
+      case 'unlink':
+        await fileSystem.unlink(node, operation.name, caller);
+        return NO_BODY;
+      case 'rmdir':
+        await fileSystem.removeDirectory(node, operation.name, caller);
+        return NO_BODY;
+      case 'rename':
+        // renameat2(2) has EINVAL for flags that a file system does not know; mv then tries without.
+        if (operation.flags !== 0) throw new FsError('EINVAL', 'flags of rename are not served');
+        await fileSystem.rename(node, operation.name, operation.newParent, operation.newName, caller);
+        return NO_BODY;
+      case 'open': {
+        const opened = await fileSystem.open(node, operation.flags, caller);
+        if (opened.directIo) this.controlHandles.add(opened.handle);
+        return encodeOpened(opened);
+      }
+      case 'read': {
+        const { handle, offset, lengthBytes } = operation;
+        const bytes = await fileSystem.read(node, handle, offset, lengthBytes, caller);
+        if (bytes.byteLength > lengthBytes) throw new Error('more bytes were read than asked for');
+        return bytes;
+      }
+      case 'write': {
+        const { handle, offset, bytes } = operation;
+        const lengthBytes = bytes.byteLength;
+        await fileSystem.write(node, handle, offset, bytes, caller);
+        return encodeWritten(lengthBytes);
+      }
+      case 'flush':
+        await fileSystem.flush(node, operation.handle, caller);
+        return NO_BODY;
+      case 'release':
+        this.release(node, operation.handle);
+        return NO_BODY;
+      case 'fsync':
+        await fileSystem.fsync(node, operation.handle, caller);
+        return NO_BODY;
+      case 'allocate': {
+        const { mode, offset, lengthBytes } = operation;
+        await fileSystem.allocate(node, mode, offset, lengthBytes, caller);
+        return NO_BODY;
+      }
+      case 'seek':
+        return encodeOffset(await fileSystem.seek(node, operation.offset, operation.whence, caller));
+      case 'opendir':
+        return encodeOpenedDirectory(this.directories.open());
+      case 'readdir':
+        return this.directories.page({ node, ...operation }, caller);
+      case 'releasedir':
+        this.directories.close(operation.handle);
+        return NO_BODY;
+      case 'statfs':
+        return encodeStatistics(await fileSystem.statistics());
+      case 'fsyncdir':
+      case 'destroy':
+        // What a folder shows is durable before the reply that made it.
+        return NO_BODY;
+    }
+  }
+
+  /** Nobody waits for a release: it goes on after the answer. */
+  private release(node: number, handle: number): void {
+    this.controlHandles.delete(handle);
+    this.fileSystem.release(node, handle).catch((error: unknown) => {
+      this.log.error(`fuse: closing node ${String(node)} failed: ${messageOf(error)}`);
+    });
+  }
+}
+
+function changesNow(changes: SetAttributes): AttributeChanges {
+  const { atimeMs, mtimeMs, ...others } = changes;
+  const nowMs = Date.now();
+  return {
+    ...others,
+    ...(atimeMs !== undefined && { atimeMs: atimeMs === 'now' ? nowMs : atimeMs }),
+    ...(mtimeMs !== undefined && { mtimeMs: mtimeMs === 'now' ? nowMs : mtimeMs }),
+  };
+}
