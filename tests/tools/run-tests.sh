@@ -4,7 +4,8 @@
 # Order: what is cheap and breaks often first. One S3 server (Ceph RADOS Gateway) serves the whole run and is stopped at its
 # end, whatever happened. Unit tests share the cores; tests that mount run one after the other, since they measure and
 # since each starts processes of its own.
-#   ONLY=unit|mounted|guest   only this part (checks are left out too)
+#   ONLY=unit|mounted|guest     only this part (checks are left out too)
+#   LAZYDISK_TEST_S3_ENDPOINT   a server that runs already, with LAZYDISK_TEST_S3_ACCESS_KEY and _SECRET_KEY: it is used instead
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 root=$PWD
@@ -77,15 +78,18 @@ if [ -z "${ONLY:-}" ]; then
   step format make --no-print-directory check-format
 fi
 
-say "start the S3 server"
-port=$(free_port)
-export LAZYDISK_TEST_S3_ACCESS_KEY=lazydisktest LAZYDISK_TEST_S3_SECRET_KEY=lazydisk-test-secret LAZYDISK_REQUIRE_S3=1
-S3_ACCESS_KEY=$LAZYDISK_TEST_S3_ACCESS_KEY S3_SECRET_KEY=$LAZYDISK_TEST_S3_SECRET_KEY MON_PORT=$(free_port) \
-  tests/tools/start-s3.sh start "$work/s3" "$port" >"$work/s3.log" 2>&1 || {
-  cat "$work/s3.log"
-  exit 1
-}
-export LAZYDISK_TEST_S3_ENDPOINT=http://127.0.0.1:$port
+export LAZYDISK_REQUIRE_S3=1
+if [ -z "${LAZYDISK_TEST_S3_ENDPOINT:-}" ]; then
+  say "start the S3 server"
+  port=$(free_port)
+  export LAZYDISK_TEST_S3_ACCESS_KEY=lazydisktest LAZYDISK_TEST_S3_SECRET_KEY=lazydisk-test-secret
+  S3_ACCESS_KEY=$LAZYDISK_TEST_S3_ACCESS_KEY S3_SECRET_KEY=$LAZYDISK_TEST_S3_SECRET_KEY MON_PORT=$(free_port) \
+    tests/tools/start-s3.sh start "$work/s3" "$port" >"$work/s3.log" 2>&1 || {
+    cat "$work/s3.log"
+    exit 1
+  }
+  export LAZYDISK_TEST_S3_ENDPOINT=http://127.0.0.1:$port
+fi
 
 wants unit && jest "unit tests" -w 2 --testPathIgnorePatterns '/tests/(mounted|guest)/'
 wants mounted && jest "mounted tests" --runInBand "$root/tests/mounted"
