@@ -1,0 +1,207 @@
+/**
+ * The base of disks: one snapshot's tree, and which of its chunks are here.
+ *
+ * Disks that stand on the same tree share one base and so one slot map: ten clones cost one array. At the first touch of a
+ * leaf its 256 chunks are looked up in the mirror in one go; from then on an unknown word means "not here".
+ * Only the main thread calls this; workers see the words of the map.
+ */
+import { chunkCount, TREE_FANOUT } from '../format/geometry.js';
+import type { ChunkNumber } from '../format/geometry.js';
+import type { ChunkReference } from '../format/references.js';
+import type { Lease, Mirror, SlotFile, SlotMap, WantedChunk } from '../mirror/api.js';
+import { SLOT_UNKNOWN, SLOT_ZERO } from '../mirror/api.js';
+import type { WorkerFence } from '../mirror/worker-fence.js';
+import type { TreeReader, TreeShape } from '../repository/api.js';
+
+/** The tree of a base. A SnapshotRecord is one. */
+export type BaseTree = TreeShape & { readonly allocatedBytes: number };
+
+/** What a base is made with. */
+export interface BaseParts {
+  readonly mirror: Mirror;
+  readonly trees: TreeReader;
+  readonly fence: WorkerFence;
+}
+
+const NOTHING_HELD: Lease = { transient: () => undefined, release: () => undefined };
+
+export class Base {
+  readonly chunks: number;
+  readonly map: SlotMap | null;
+  readonly slotFile: SlotFile;
+  private readonly leaves: Map<number, Promise<void> | 'loaded'> = new Map();
+
+  constructor(
+    readonly tree: BaseTree,
+    private readonly parts: BaseParts,
+  ) {
+    this.chunks = tree.root === null ? 0 : chunkCount(tree.sizeBytes, tree.chunkSizeBytes);
+    this.map = this.chunks === 0 ? null : parts.mirror.createMap(tree.chunkSizeBytes, this.chunks);
+    this.slotFile = parts.mirror.slotFile(tree.chunkSizeBytes);
+  }
+
+  /** Whether the chunk is in the mirror or zero, as far as the map knows now. */
+  isHere(chunk: ChunkNumber): boolean {
+    return this.map === null || chunk >= this.chunks || this.map.words[chunk] !== SLOT_UNKNOWN;
+  }
+
+  /** Whether the chunk is known to be zeros without asking anything. */
+  isKnownZero(chunk: ChunkNumber): boolean {
+    return this.map === null || chunk >= this.chunks || this.map.words[chunk] === SLOT_ZERO;
+  }
+
+  /** The tree's entry of a chunk: null for zeros. */
+  async entry(chunk: ChunkNumber, signal?: AbortSignal): Promise<ChunkReference | null> {
+    if (this.isKnownZero(chunk)) return null;
+    return this.parts.trees.entry(this.tree, chunk, signal);
+  }
+
+  /** The next chunk >= `first` that is not zero, or undefined. */
+  async nextData(first: ChunkNumber, signal?: AbortSignal): Promise<ChunkNumber | undefined> {
+    if (first >= this.chunks) return undefined;
+    for await (const [chunk] of this.parts.trees.chunks(this.tree, first, signal)) return chunk;
+    return undefined;
+  }
+
+  /** Non-zero chunks from `first` on. */
+  async countData(first: ChunkNumber, signal?: AbortSignal): Promise<number> {
+    let count = 0;
+    if (first >= this.chunks) return 0;
+    for await (const entry of this.parts.trees.chunks(this.tree, first, signal)) if (entry[0] >= first) count++;
+    return count;
+  }
+
+  /** All chunks from `first` on that are not zero. */
+  async *data(first: ChunkNumber, signal?: AbortSignal): AsyncIterable<ChunkNumber> {
+    if (first >= this.chunks) return;
+    for await (const [chunk] of this.parts.trees.chunks(this.tree, first, signal)) yield chunk;
+  }
+
+  /** Looks up the leaf that covers `chunk` in the mirror, once. */
+  async loadLeaf(chunk: ChunkNumber, signal?: AbortSignal): Promise<void> {
+    if (this.map === null || chunk >= this.chunks) return;
+    const leaf = Math.floor(chunk / TREE_FANOUT);
+    const state = this.leaves.get(leaf);
+    if (state === 'loaded') return;
+    if (state !== undefined) {
+      try {
+        await state;
+        return;
+      } catch {
+        // The one who began may have been aborted: this caller tries for itself.
+        if (this.leaves.get(leaf) === 'loaded') return;
+      }
+    }
+    const loading = this.publishLeaf(leaf * TREE_FANOUT, signal);
+    this.leaves.set(leaf, loading);
+    try {
+      await loading;
+      this.leaves.set(leaf, 'loaded');
+    } catch (error) {
+      if (this.leaves.get(leaf) === loading) this.leaves.delete(leaf);
+      throw error;
+    }
+  }
+
+  /** First chunks of the leaves that have been looked up. */
+  loadedLeaves(): number[] {
+    return [...this.leaves].filter(([, state]) => state === 'loaded').map(([leaf]) => leaf * TREE_FANOUT);
+  }
+
+  /** Makes the chunks local and holds them until the lease is released. */
+  async ensure(chunks: readonly ChunkNumber[], signal?: AbortSignal): Promise<Lease> {
+    const { map } = this;
+    if (map === null) return NOTHING_HELD;
+    const wanted: WantedChunk[] = [];
+    for (const chunk of chunks) {
+      if (chunk >= this.chunks) continue;
+      await this.loadLeaf(chunk, signal);
+      if (map.words[chunk] === SLOT_ZERO) continue;
+      const reference = await this.parts.trees.entry(this.tree, chunk, signal);
+      if (reference !== null) wanted.push({ chunk, reference });
+    }
+    if (wanted.length === 0) return NOTHING_HELD;
+    return this.parts.mirror.ensure(map, wanted, 'demand', signal);
+  }
+
+  /** Bytes of the base that are in the mirror and looked up. */
+  localBytes(): number {
+    if (this.map === null) return 0;
+    let count = 0;
+    for (const first of this.loadedLeaves()) {
+      const end = Math.min(first + TREE_FANOUT, this.chunks);
+      for (let chunk = first; chunk < end; chunk++) if (this.map.words[chunk]! > SLOT_ZERO) count++;
+    }
+    return count * this.tree.chunkSizeBytes;
+  }
+
+  /** Gives the map up. No plane names it any more; late workers are waited for. */
+  async release(): Promise<void> {
+    if (this.map === null) return;
+    await this.parts.fence.passed();
+    this.parts.mirror.releaseMap(this.map);
+  }
+
+  private async publishLeaf(first: ChunkNumber, signal: AbortSignal | undefined): Promise<void> {
+    const map = this.map!;
+    const entries = await this.parts.trees.leaf(this.tree, first, signal);
+    const zeros: ChunkNumber[] = [];
+    const wanted: WantedChunk[] = [];
+    for (let index = 0; index < TREE_FANOUT && first + index < this.chunks; index++) {
+      const reference = entries[index] ?? null;
+      if (reference === null) zeros.push(first + index);
+      else wanted.push({ chunk: first + index, reference });
+    }
+    this.parts.mirror.markZero(map, zeros);
+    if (wanted.length > 0) await this.parts.mirror.publishLocal(map, wanted);
+  }
+}
+
+/** Keeps bases by their tree, shared and counted; idle ones stay for a while, since disks are often opened again. */
+export class Bases {
+  private readonly held = new Map<string, { base: Base; users: number }>();
+
+  constructor(
+    private readonly parts: BaseParts,
+    private readonly maxIdle = 16,
+  ) {}
+
+  /** The base of a snapshot, to be given back with `release`. */
+  acquire(record: BaseTree): Base {
+    const key = keyOf(record);
+    const known = this.held.get(key);
+    if (known !== undefined) {
+      known.users++;
+      return known.base;
+    }
+    const base = new Base(record, this.parts);
+    this.held.set(key, { base, users: 1 });
+    return base;
+  }
+
+  /** One more user of a base that is in use. */
+  retain(base: Base): void {
+    const known = this.held.get(keyOf(base.tree));
+    if (known?.base === base) known.users++;
+  }
+
+  async release(base: Base): Promise<void> {
+    const key = keyOf(base.tree);
+    const known = this.held.get(key);
+    if (known?.base !== base) return;
+    known.users--;
+    if (known.users > 0) return;
+    // To the end of the line: the map is in order of last use.
+    this.held.delete(key);
+    this.held.set(key, known);
+    const idle = [...this.held].filter(([, entry]) => entry.users === 0);
+    for (const [idleKey, entry] of idle.slice(0, Math.max(0, idle.length - this.maxIdle))) {
+      this.held.delete(idleKey);
+      await entry.base.release();
+    }
+  }
+}
+
+function keyOf(tree: TreeShape): string {
+  return `${tree.root?.id ?? 'zero'}/${tree.sizeBytes}/${tree.chunkSizeBytes}`;
+}

@@ -1,0 +1,247 @@
+/**
+ * All images of one mount: what the store lists, and the heads of this state directory.
+ *
+ * Heads that have files are opened at the start, so that they work while the store is away; whether a commit that was
+ * interrupted has happened is asked then, and again by the next commit. Everything else is found when it is looked up.
+ */
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { randomId } from '../format/checksums.js';
+import { assertImageName, isImageName } from '../format/keys.js';
+import type { RandomId } from '../format/references.js';
+import type { Mirror } from '../mirror/api.js';
+import type { LocalDatabase } from '../mirror/local-database.js';
+import type { WorkerFence } from '../mirror/worker-fence.js';
+import type { KnownPlaces, Repository, TreeReader } from '../repository/api.js';
+import { cloneSnapshot } from '../repository/clone.js';
+import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
+import type { Log } from '../util/log.js';
+import type { Catalogue, Health } from './api.js';
+import { Bases } from './base.js';
+import type { CommitStep } from './commit.js';
+import { readHeadRecord } from './head-record.js';
+import { LocalHead } from './head.js';
+import type { HeadParts } from './head.js';
+import { Listings } from './listings.js';
+import { LocalImage } from './local-image.js';
+import type { ImageParts } from './local-image.js';
+import type { PlaneFeed } from './plane.js';
+
+export interface CatalogueOptions {
+  readonly repository: Repository;
+  readonly mirror: Mirror;
+  /** The database of the state directory: what was listed and read last. */
+  readonly database: LocalDatabase;
+  /** Heads live in its folder `heads`. */
+  readonly stateDirectory: string;
+  readonly stateId: RandomId;
+  /** Changes when what was not synced may be gone: another boot, or the state's file system mounted anew. */
+  readonly bootId: string;
+  readonly trees: TreeReader;
+  readonly known: KnownPlaces;
+  readonly fence: WorkerFence;
+  readonly planes: PlaneFeed;
+  readonly readOnly: boolean;
+  readonly log: Log;
+  /** Milliseconds since 1970; for tests. */
+  readonly now?: () => number;
+  /** Called after each named step of a commit has taken effect; for tests. */
+  readonly onCommitStep?: (step: CommitStep) => void;
+}
+
+/** How long the start waits for the store to say whether an interrupted commit has happened, milliseconds. */
+const RECONCILE_MS = 3000;
+
+/** Opens the heads of the state directory. DAMAGED names the file that can't be read. */
+export async function openCatalogue(options: CatalogueOptions): Promise<Catalogue> {
+  const catalogue = new LocalCatalogue(options);
+  await catalogue.openHeads();
+  return catalogue;
+}
+
+class LocalCatalogue implements Catalogue {
+  private readonly images = new Map<string, LocalImage>();
+  private readonly listings: Listings;
+  private readonly parts: ImageParts;
+
+  constructor(private readonly options: CatalogueOptions) {
+    const now = options.now ?? Date.now;
+    const { repository, mirror, fence, planes, trees, known, log, stateId, bootId } = options;
+    this.listings = new Listings({ repository, database: options.database, log, now });
+    const heads: HeadParts = {
+      bases: new Bases({ mirror, trees, fence }),
+      mirror,
+      fence,
+      feed: planes,
+      log,
+      repository,
+      stateId,
+      bootId,
+      headsDirectory: join(options.stateDirectory, 'heads'),
+      now,
+    };
+    const commits = {
+      repository,
+      trees,
+      known,
+      keep: (id: string, bytes: Uint8Array): void => {
+        mirror.insert(id, bytes).catch((error: unknown) => {
+          log.warn('a committed chunk could not be kept', { error: messageOf(error) });
+        });
+      },
+      stateId,
+      now,
+      onStep: options.onCommitStep ?? ((): void => undefined),
+    };
+    this.parts = { heads, commits, listings: this.listings, readOnly: options.readOnly };
+  }
+
+  readonly health = (): Health => {
+    if (this.listings.isOffline()) return 'offline';
+    const failed = [...this.images.values()].some((image) => image.ownHead?.disk.failure !== undefined);
+    return failed ? 'degraded' : 'ok';
+  };
+
+  async openHeads(): Promise<void> {
+    const directory = this.parts.heads.headsDirectory;
+    const names = await readdir(directory).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    });
+    for (const name of names) await this.openHead(join(directory, name));
+  }
+
+  async names(signal?: AbortSignal): Promise<readonly string[]> {
+    const local = [...this.images.values()].filter((image) => image.ownHead !== undefined).map((image) => image.name);
+    const listed = await this.listings.names(signal);
+    return [...new Set([...listed, ...local])].filter(isImageName).sort();
+  }
+
+  async find(name: string, signal?: AbortSignal): Promise<LocalImage | undefined> {
+    if (!isImageName(name)) return undefined;
+    const known = this.images.get(name);
+    // Our own changes come first, whatever the store says of the name meanwhile.
+    if (known?.ownHead !== undefined && (known.ownHead.isDirty() || known.ownHead.record.lockHeld)) return known;
+    const listing = await this.listings.listing(name, signal);
+    const newest = listing.snapshots.at(-1);
+    if (newest === undefined) {
+      if (known?.ownHead !== undefined) return known;
+      if (listing.writer === null) {
+        this.images.delete(name);
+        return undefined;
+      }
+      return this.remember(name, listing.writer.imageId);
+    }
+    const record = await this.listings.record(name, newest.number, signal);
+    return this.remember(name, record.imageId);
+  }
+
+  async create(name: string, signal?: AbortSignal): Promise<LocalImage> {
+    assertImageName(name);
+    this.assertWritable();
+    if ((await this.find(name, signal)) !== undefined) {
+      throw new LazydiskError('EXISTS', `there is an image ${name} already`);
+    }
+    const image = new LocalImage(this.parts, name, randomId(), undefined);
+    await image.reserve(signal);
+    this.images.set(name, image);
+    this.listings.invalidate();
+    return image;
+  }
+
+  async remove(name: string): Promise<void> {
+    this.assertWritable();
+    const image = await this.find(name);
+    if (image === undefined) throw new LazydiskError('NOT_FOUND', `there is no image ${name}`);
+    const head = image.ownHead;
+    const listing = await this.listings.listing(name);
+    if (head === undefined || head.record.base !== null || listing.snapshots.length > 0) {
+      throw new LazydiskError('CONFLICT', `${name} has snapshots: delete it with lazydisk delete`);
+    }
+    if (head.openCount > 0 || head.committing) throw new LazydiskError('BUSY', `${name} is open`);
+    await this.options.repository.releaseLock(name, this.options.stateId);
+    this.images.delete(name);
+    await head.discard();
+    this.listings.invalidate();
+  }
+
+  async clone(
+    name: string,
+    newName: string,
+    options: { number?: number; commit?: boolean; signal?: AbortSignal },
+  ): Promise<{ image: string; number: number }> {
+    assertImageName(newName);
+    this.assertWritable();
+    const source = await this.find(name, options.signal);
+    if (source === undefined) throw new LazydiskError('NOT_FOUND', `there is no image ${name}`);
+    if (options.commit === true) await source.commit(options.signal === undefined ? {} : { signal: options.signal });
+    const number = options.number ?? (await source.cloneSource());
+    const record = await cloneSnapshot(this.options.repository, {
+      from: name,
+      number,
+      to: newName,
+      writerId: this.options.stateId,
+      signal: options.signal,
+    });
+    this.listings.invalidate();
+    return { image: newName, number: record.number };
+  }
+
+  async unlock(name: string): Promise<void> {
+    const image = await this.find(name);
+    if (image === undefined) throw new LazydiskError('NOT_FOUND', `there is no image ${name}`);
+    await image.unlock();
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const heads = [...this.images.values()].flatMap((image) => image.ownHead ?? []);
+    for (const head of heads) {
+      const { image } = head.record;
+      await head.fsync().catch((error: unknown) => {
+        this.options.log.error(`writes of ${image} could not be synced`, { error: messageOf(error) });
+      });
+    }
+    await Promise.all(
+      heads.map((head) =>
+        head.releaseLockIfClean(signal).catch((error: unknown) => {
+          this.options.log.warn(`the lock of ${head.record.image} is kept`, { error: messageOf(error) });
+        }),
+      ),
+    );
+    for (const head of heads) await head.close();
+    this.images.clear();
+  }
+
+  private async openHead(directory: string): Promise<void> {
+    const record = await readHeadRecord(join(directory, 'head.json')).catch(async (error: unknown) => {
+      if (!hasCode(error, 'NOT_FOUND')) throw error;
+      // A kill came before the first record: nothing in the folder was ever used.
+      await rm(directory, { recursive: true, force: true });
+      return undefined;
+    });
+    if (record === undefined) return;
+    const head = await LocalHead.load(this.parts.heads, record);
+    const image = new LocalImage(this.parts, record.image, record.imageId, head);
+    this.images.set(record.image, image);
+    if (!record.layers.some((layer) => layer.commitIds.length > 0)) return;
+    await image.reconcile(AbortSignal.timeout(RECONCILE_MS)).catch((error: unknown) => {
+      this.options.log.warn(`${record.image}: an interrupted commit is decided by the next one`, {
+        error: messageOf(error),
+      });
+    });
+  }
+
+  private remember(name: string, id: RandomId): LocalImage {
+    const known = this.images.get(name);
+    if (known?.id === id) return known;
+    const image = new LocalImage(this.parts, name, id, undefined);
+    this.images.set(name, image);
+    return image;
+  }
+
+  private assertWritable(): void {
+    if (this.options.readOnly) throw new LazydiskError('READ_ONLY', 'this is a read-only mount');
+  }
+}

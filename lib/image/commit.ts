@@ -1,0 +1,252 @@
+/**
+ * COMMIT: the difference between a head and its base becomes the next snapshot, while the guest goes on writing.
+ *
+ * Steps, each with a name at which a test can end the process:
+ *   freeze      behind the gate a new layer goes on top; the commit id is durable
+ *   upload      each chunk that the frozen layers touch is composed and put; chunks whose base is local go first
+ *   publish     the record, with If-None-Match: before it nothing is visible, after it the commit has happened
+ *   adopt       the base moves, the frozen layers leave the stack; durable, then their files are removed
+ * A commit that fails leaves the layers as they are; the next one freezes again and composes all frozen layers.
+ *
+ * Before publishing, every record that is newer than what this head has seen is asked whose it is: our own late PUT is
+ * adopted, one that a revert threw away is passed over, a foreign one is a conflict in which nobody loses anything.
+ */
+import { randomId } from '../format/checksums.js';
+import { BLOCK_SIZE, chunkCount } from '../format/geometry.js';
+import type { SnapshotRecord } from '../format/snapshot-record.js';
+import type { KnownPlaces, Repository, TreeReader, WrittenSnapshot } from '../repository/api.js';
+import { hasCode, LazydiskError } from '../util/errors.js';
+import { touchedGroups } from './allocation.js';
+import type { CommitOutcome } from './api.js';
+import { baseChunks } from './disk-reader.js';
+import type { DiskView } from './disk-reader.js';
+import type { LocalHead } from './head.js';
+import type { Layer } from './layer.js';
+import { BELOW, STATES_PER_FLAG } from './plane.js';
+import { isFromBase, isFromLayer, MISS, readHere } from './serve.js';
+
+/** Named steps of a commit, in order. */
+export type CommitStep = 'frozen' | 'uploaded' | 'published' | 'adopted';
+
+export interface CommitParts {
+  readonly repository: Repository;
+  readonly trees: TreeReader;
+  readonly known: KnownPlaces;
+  /** Keeps a chunk that was made here. */
+  readonly keep: (id: string, bytes: Uint8Array) => void;
+  readonly stateId: string;
+  readonly now: () => number;
+  /** Called after each step has taken effect. */
+  readonly onStep: (step: CommitStep) => void;
+}
+
+export interface CommitOptions {
+  readonly label?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How many chunks are composed ahead of the one that is put next. */
+const COMPOSE_AHEAD = 8;
+
+/** Commits a head that holds its lock. CONFLICT: a foreign snapshot is in the way; whatever the store rejects with. */
+export async function commitHead(head: LocalHead, parts: CommitParts, options: CommitOptions): Promise<CommitOutcome> {
+  const { image } = head.record;
+  const startMs = performance.now();
+  for (;;) {
+    await reconcile(head, parts, options.signal);
+    const base = head.record.base;
+    if (!head.isDirty() && base !== null) return unchanged(image, base, startMs);
+    await parts.repository.assertExclusivePuts(options.signal);
+    const commitId = randomId();
+    const { frozen, pauseMs } = await head.freeze(commitId);
+    parts.onStep('frozen');
+    const view = head.disk.frozenView(frozen);
+    const { written, dirtyChunks } = await upload(head, view, frozen, parts, options.signal);
+    parts.onStep('uploaded');
+    const record = await publish(head, view, written, commitId, parts, options);
+    // A late PUT of an earlier attempt was adopted meanwhile: this attempt stands on a base that is gone.
+    if (record === undefined) continue;
+    parts.onStep('published');
+    await head.adopt(record);
+    parts.onStep('adopted');
+    return {
+      image,
+      number: record.number,
+      changed: true,
+      commitId,
+      dirtyBytes: dirtyChunks * view.plane.chunkSizeBytes,
+      uploadedBytes: written.uploadedBytes,
+      pauseMs,
+      durationMs: performance.now() - startMs,
+    };
+  }
+}
+
+function unchanged(image: string, base: SnapshotRecord, startMs: number): CommitOutcome {
+  return {
+    image,
+    number: base.number,
+    changed: false,
+    commitId: base.commitId,
+    dirtyBytes: 0,
+    uploadedBytes: 0,
+    pauseMs: 0,
+    durationMs: performance.now() - startMs,
+  };
+}
+
+/**
+ * Asks whose the records are that this head has not seen: adopts a late PUT of ours, passes over an abandoned one. CONFLICT
+ * when another host has published and this head has changes. Resolves to the next free number.
+ */
+export async function reconcile(head: LocalHead, parts: CommitParts, signal?: AbortSignal): Promise<number> {
+  const { image } = head.record;
+  const listing = await parts.repository.listImage(image, signal);
+  for (const { number } of listing.snapshots) {
+    if (number <= head.record.seenNumber) continue;
+    const record = await parts.repository.readRecord(image, number, signal);
+    const ours = record.writerId === parts.stateId && record.imageId === head.record.imageId;
+    if (ours && head.record.abandonedCommitIds.includes(record.commitId)) {
+      await head.passOver(number);
+    } else if (ours && head.record.layers.some((layer) => layer.commitIds.includes(record.commitId))) {
+      await head.adopt(record);
+    } else if (head.isDirty()) {
+      throw new LazydiskError(
+        'CONFLICT',
+        `${image}@${number} was published by another host on the same base; the changes of this disk are kept, ` +
+          'but they cannot become the next snapshot',
+        { facts: { image, number } },
+      );
+    }
+  }
+  return listing.nextNumber;
+}
+
+async function upload(
+  head: LocalHead,
+  view: DiskView,
+  frozen: readonly Layer[],
+  parts: CommitParts,
+  signal: AbortSignal | undefined,
+): Promise<{ written: WrittenSnapshot; dirtyChunks: number }> {
+  const { base, plane, sizeBytes } = view;
+  const chunks = await dirtyChunksOf(view, frozen, signal);
+  const writer = parts.repository.writeSnapshot({
+    chunkSizeBytes: plane.chunkSizeBytes,
+    sizeBytes,
+    base: head.record.base === null ? null : base.tree,
+    known: parts.known,
+    trees: parts.trees,
+    signal,
+    onStored: (reference, bytes) => {
+      parts.keep(reference.id, bytes);
+    },
+  });
+  try {
+    let dirtyChunks = 0;
+    const ahead: Promise<Buffer | null>[] = [];
+    let next = 0;
+    for (const chunk of chunks) {
+      while (ahead.length < COMPOSE_AHEAD && next < chunks.length) {
+        const composing = composed(view, chunks[next++]!, signal);
+        // Its error is met when its turn comes, or not at all after an earlier one's.
+        composing.catch(() => undefined);
+        ahead.push(composing);
+      }
+      const bytes = await ahead.shift()!;
+      if (bytes !== null) dirtyChunks++;
+      await writer.put(chunk, bytes);
+    }
+    return { written: await writer.finish(), dirtyChunks };
+  } catch (error) {
+    await writer.abandon();
+    throw error;
+  }
+}
+
+/** The chunks that may differ from the base: local ones first, each group in image order. */
+async function dirtyChunksOf(
+  view: DiskView,
+  frozen: readonly Layer[],
+  signal: AbortSignal | undefined,
+): Promise<number[]> {
+  const { base, plane, sizeBytes } = view;
+  const count = chunkCount(sizeBytes, plane.chunkSizeBytes);
+  const dirty = new Set<number>();
+  const blocksPerChunk = plane.chunkSizeBytes / BLOCK_SIZE;
+  for (const first of touchedGroups(frozen)) {
+    for (let block = first; block < first + STATES_PER_FLAG; block++) {
+      if (!frozen.some((layer) => (layer.states[block] ?? BELOW) !== BELOW)) continue;
+      const chunk = Math.floor(block / blocksPerChunk);
+      if (chunk < count) dirty.add(chunk);
+    }
+  }
+  // What a cut hides is zero now, although no block says so.
+  const cut = Math.min(...frozen.map((layer) => layer.cutBlock));
+  for await (const chunk of base.data(Math.floor(cut / blocksPerChunk), signal)) {
+    if (chunk >= count) break;
+    dirty.add(chunk);
+  }
+  const ascending = [...dirty].sort((a, b) => a - b);
+  return [...ascending.filter((chunk) => base.isHere(chunk)), ...ascending.filter((chunk) => !base.isHere(chunk))];
+}
+
+/** A chunk as the frozen layers show it, zero-padded at the end of the image; null when it is all zero. */
+async function composed(view: DiskView, chunk: number, signal: AbortSignal | undefined): Promise<Buffer | null> {
+  const { base, plane, sizeBytes } = view;
+  const start = chunk * plane.chunkSizeBytes;
+  const end = Math.min(start + plane.chunkSizeBytes, sizeBytes);
+  let isZero = true;
+  for (let block = start / BLOCK_SIZE; block * BLOCK_SIZE < end && isZero; block++) {
+    isZero = !isFromLayer(plane.layers, block) && !isFromBase(plane.layers, block);
+  }
+  if (isZero) return null;
+  const bytes = Buffer.alloc(plane.chunkSizeBytes);
+  const lease = await base.ensure(baseChunks(plane, start, end), signal);
+  try {
+    if (readHere(plane, start, end - start, bytes, 0, (wanted) => lease.transient(wanted)) === MISS) {
+      throw new LazydiskError('IO', `chunk ${chunk} left the mirror while a commit held it`);
+    }
+  } finally {
+    lease.release();
+  }
+  return bytes;
+}
+
+/** Publishes the record; undefined when the base moved meanwhile. */
+async function publish(
+  head: LocalHead,
+  view: DiskView,
+  written: WrittenSnapshot,
+  commitId: string,
+  parts: CommitParts,
+  options: CommitOptions,
+): Promise<SnapshotRecord | undefined> {
+  const { image, imageId, base } = head.record;
+  for (;;) {
+    const number = await reconcile(head, parts, options.signal);
+    if (head.record.base !== base) return undefined;
+    const record: SnapshotRecord = {
+      formatVersion: 1,
+      requires: [],
+      imageId,
+      number,
+      sizeBytes: view.sizeBytes,
+      chunkSizeBytes: view.plane.chunkSizeBytes,
+      root: written.root,
+      allocatedBytes: written.allocatedBytes,
+      parent: base === null ? null : { image, imageId, number: base.number, commitId: base.commitId },
+      timeMs: parts.now(),
+      label: options.label ?? '',
+      commitId,
+      writerId: parts.stateId,
+    };
+    try {
+      await parts.repository.publishRecord(image, record, options.signal);
+      return record;
+    } catch (error) {
+      // Somebody took the number: the next round of reconcile says who.
+      if (!hasCode(error, 'EXISTS')) throw error;
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * `head.json`: the authoritative record of a head on this host.
+ *
+ * It is written by rename, with the file and its folder synced. A layer is listed here before it is used and unlisted
+ * before its files go; so what is not listed is garbage, and what is listed is there.
+ */
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+
+import { isChunkSize } from '../format/geometry.js';
+import type { RandomId } from '../format/references.js';
+import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-record.js';
+import type { SnapshotRecord } from '../format/snapshot-record.js';
+import { LazydiskError } from '../util/errors.js';
+import type { HeadOwner } from './api.js';
+import { syncDirectory } from './layer.js';
+
+/** One listed layer. */
+export interface ListedLayer {
+  readonly id: RandomId;
+  /** Commits for which this layer was frozen, oldest first; empty for one that takes writes. */
+  readonly commitIds: readonly RandomId[];
+}
+
+export interface HeadRecord {
+  readonly stateVersion: 1;
+  readonly image: string;
+  readonly imageId: RandomId;
+  readonly contentId: string;
+  readonly chunkSizeBytes: number;
+  /** The snapshot below the layers, whole, so that the head opens without the store; null before the first commit. */
+  readonly base: SnapshotRecord | null;
+  /** Highest snapshot number that was known when the base was chosen: only a later one can be a foreign commit. */
+  readonly seenNumber: number;
+  /** Oldest first. */
+  readonly layers: readonly ListedLayer[];
+  /** The boot whose live side files are the truth. */
+  readonly bootId: string;
+  readonly owner: HeadOwner | null;
+  readonly lockHeld: boolean;
+  /** Commits whose layers a revert threw away: a record of theirs that turns up late is passed over. */
+  readonly abandonedCommitIds: readonly RandomId[];
+  /** When the oldest change that is in no snapshot was made, at the latest; null when clean. Milliseconds since 1970. */
+  readonly dirtySinceMs: number | null;
+}
+
+const id = z.string().regex(/^[0-9a-f]{32}$/);
+const schema = z.object({
+  stateVersion: z.literal(1),
+  image: z.string(),
+  imageId: id,
+  contentId: z.string().min(1),
+  chunkSizeBytes: z.number().refine(isChunkSize),
+  base: z.string().nullable(),
+  seenNumber: z.number().int().min(0),
+  layers: z.array(z.object({ id, commitIds: z.array(id) })),
+  bootId: z.string(),
+  owner: z
+    .object({ uid: z.number(), gid: z.number(), mode: z.number(), atimeMs: z.number(), mtimeMs: z.number() })
+    .nullable(),
+  lockHeld: z.boolean(),
+  abandonedCommitIds: z.array(id),
+  dirtySinceMs: z.number().nullable(),
+});
+
+/** Reads a head's record. DAMAGED names the file; NOT_FOUND when there is none. */
+export async function readHeadRecord(path: string): Promise<HeadRecord> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      throw new LazydiskError('NOT_FOUND', `there is no ${path}`, { cause: error });
+    }
+    throw error;
+  }
+  try {
+    const value = schema.parse(JSON.parse(text));
+    return { ...value, base: value.base === null ? null : decodeSnapshotRecord(Buffer.from(value.base), path) };
+  } catch (error) {
+    throw new LazydiskError('DAMAGED', `${path} is not the record of a head: ${String(error)}`, { cause: error });
+  }
+}
+
+/** Writes a head's record; durable when it resolves. */
+export async function writeHeadRecord(path: string, record: HeadRecord): Promise<void> {
+  const base = record.base === null ? null : encodeSnapshotRecord(record.base, 'the base of a head').toString('utf8');
+  const temporary = `${path}.new`;
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const handle = await open(temporary, 'w', 0o600);
+  try {
+    await handle.writeFile(`${JSON.stringify({ ...record, base }, undefined, 1)}\n`);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, path);
+  await syncDirectory(dirname(path));
+}

@@ -1,0 +1,123 @@
+/**
+ * What the store says about images, at most a second old, and what it said last when it is away.
+ *
+ * Listings are asked for by lookups, so one that fails must not hold a lookup for minutes: with something to fall back on,
+ * the store gets a few seconds, and for a while after a failure it is not asked at all. Without a fallback the caller waits
+ * for as long as the store's own time-out. Nothing here runs on a timer: an idle mount sends no request.
+ */
+import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-record.js';
+import type { SnapshotRecord } from '../format/snapshot-record.js';
+import type { LocalDatabase } from '../mirror/local-database.js';
+import type { ImageListing, Repository } from '../repository/api.js';
+import { orAborted } from '../util/abort.js';
+import { hasCode, messageOf } from '../util/errors.js';
+import type { Log } from '../util/log.js';
+
+export interface ListingsParts {
+  readonly repository: Repository;
+  readonly database: LocalDatabase;
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+/** How old an answer may be, milliseconds. */
+const FRESH_MS = 1000;
+/** How long the store is given when there is a fallback, and how long it is left alone after it failed, milliseconds. */
+const PATIENCE_MS = 4000;
+const LEAVE_ALONE_MS = 4000;
+
+interface Answer {
+  readonly value: Promise<unknown>;
+  readonly askedMs: number;
+}
+
+export class Listings {
+  private readonly answers = new Map<string, Answer>();
+  private readonly stored = new Map<string, string>();
+  private leaveAloneUntilMs = 0;
+  private offline = false;
+
+  constructor(private readonly parts: ListingsParts) {}
+
+  /** Whether the last question to the store went unanswered. */
+  isOffline(): boolean {
+    return this.offline;
+  }
+
+  /** Names in the repository, ascending. */
+  names(signal?: AbortSignal): Promise<readonly string[]> {
+    return orAborted(
+      this.fresh('names', () =>
+        this.ask<readonly string[]>('names', (abort) => this.parts.repository.imageNames(abort)),
+      ),
+      signal,
+    );
+  }
+
+  listing(image: string, signal?: AbortSignal): Promise<ImageListing> {
+    return orAborted(
+      this.fresh(`image/${image}`, () =>
+        this.ask(`image/${image}`, (abort) => this.parts.repository.listImage(image, abort)),
+      ),
+      signal,
+    );
+  }
+
+  /** A record; those that were read once are here for ever. */
+  async record(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
+    const key = `record/${image}/${number}`;
+    const kept = await this.parts.database.get(key);
+    if (kept !== undefined) return decodeSnapshotRecord(kept, `${key} of the local database`);
+    const record = await this.parts.repository.readRecord(image, number, signal);
+    await this.parts.database.put(key, encodeSnapshotRecord(record, key));
+    return record;
+  }
+
+  /** We have changed something ourselves: the next question goes to the store. */
+  invalidate(): void {
+    this.answers.clear();
+  }
+
+  private fresh<T>(key: string, question: () => Promise<T>): Promise<T> {
+    const now = this.parts.now();
+    const known = this.answers.get(key);
+    if (known !== undefined && now - known.askedMs < FRESH_MS) return known.value as Promise<T>;
+    const value = question();
+    const answer: Answer = { value, askedMs: now };
+    this.answers.set(key, answer);
+    value.catch(() => {
+      if (this.answers.get(key) === answer) this.answers.delete(key);
+    });
+    if (this.answers.size > 10_000) this.answers.clear();
+    return value;
+  }
+
+  private async ask<T>(key: string, question: (signal?: AbortSignal) => Promise<T>): Promise<T> {
+    const kept = await this.parts.database.get(key);
+    if (kept === undefined) return this.keep(key, await question());
+    const fallback = JSON.parse(kept.toString('utf8')) as T;
+    if (this.parts.now() < this.leaveAloneUntilMs) return fallback;
+    const patience = AbortSignal.timeout(PATIENCE_MS);
+    try {
+      return await this.keep(key, await question(patience));
+    } catch (error) {
+      if (!patience.aborted && !hasCode(error, 'UNREACHABLE', 'REFUSED')) throw error;
+      if (!this.offline)
+        this.parts.log.warn('the store does not answer; what is local goes on', { error: messageOf(error) });
+      this.offline = true;
+      this.leaveAloneUntilMs = this.parts.now() + LEAVE_ALONE_MS;
+      return fallback;
+    }
+  }
+
+  private async keep<T>(key: string, value: T): Promise<T> {
+    if (this.offline) this.parts.log.info('the store answers again');
+    this.offline = false;
+    const text = JSON.stringify(value);
+    if (this.stored.get(key) !== text) {
+      this.stored.set(key, text);
+      await this.parts.database.put(key, Buffer.from(text));
+    }
+    return value;
+  }
+}

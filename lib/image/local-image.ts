@@ -1,0 +1,239 @@
+/**
+ * One image as this host sees it: its snapshots in the store and its head here.
+ *
+ * Without a head of its own files, an image's head is the newest snapshot: it follows what other hosts publish, at every
+ * look. A head with files follows only while it is clean, closed and not locked by us.
+ */
+import type { RandomId } from '../format/references.js';
+import type { SnapshotRecord } from '../format/snapshot-record.js';
+import { orAborted } from '../util/abort.js';
+import { LazydiskError } from '../util/errors.js';
+import type { CommitOutcome, Health, Image, ImageStatus, SnapshotInfo } from './api.js';
+import { commitHead, reconcile } from './commit.js';
+import type { CommitParts } from './commit.js';
+import { LocalHead } from './head.js';
+import type { HeadParts } from './head.js';
+import type { Listings } from './listings.js';
+import { SnapshotDisk } from './snapshot-disk.js';
+
+export interface ImageParts {
+  readonly heads: HeadParts;
+  readonly commits: CommitParts;
+  readonly listings: Listings;
+  readonly readOnly: boolean;
+}
+
+export class LocalImage implements Image {
+  private readonly disks = new Map<number, SnapshotDisk>();
+  private looking: Promise<LocalHead | undefined> | undefined;
+
+  constructor(
+    private readonly parts: ImageParts,
+    readonly name: string,
+    readonly id: RandomId,
+    private current: LocalHead | undefined,
+  ) {}
+
+  /** The head if it has files on this host. */
+  get ownHead(): LocalHead | undefined {
+    return this.current?.isPersisted === true ? this.current : undefined;
+  }
+
+  async snapshots(signal?: AbortSignal): Promise<readonly number[]> {
+    return (await this.parts.listings.listing(this.name, signal)).snapshots.map(({ number }) => number);
+  }
+
+  async snapshotInfo(number: number, signal?: AbortSignal): Promise<SnapshotInfo> {
+    const record = await this.livingRecord(number, signal);
+    const { sizeBytes, allocatedBytes, timeMs, label, commitId } = record;
+    return { number, sizeBytes, allocatedBytes, timeMs, label, commitId };
+  }
+
+  async snapshot(number: number, signal?: AbortSignal): Promise<SnapshotDisk> {
+    const record = await this.livingRecord(number, signal);
+    const known = this.disks.get(number);
+    if (known !== undefined) return known;
+    const disk = new SnapshotDisk(record, this.parts.heads.bases, this.parts.heads.feed);
+    this.disks.set(number, disk);
+    return disk;
+  }
+
+  async head(signal?: AbortSignal): Promise<LocalHead | undefined> {
+    if (this.parts.readOnly) return undefined;
+    // One look at a time: two must not follow the same snapshot twice.
+    this.looking ??= this.look().finally(() => {
+      this.looking = undefined;
+    });
+    return orAborted(this.looking, signal);
+  }
+
+  async createHead(): Promise<LocalHead> {
+    this.assertWritable();
+    this.current ??= await this.lockNewImage();
+    await this.current.makeDisk();
+    return this.current;
+  }
+
+  /** mkdir: the folder of a new image, whose lock is taken. */
+  async reserve(signal?: AbortSignal): Promise<void> {
+    this.assertWritable();
+    this.current = await this.lockNewImage(signal);
+  }
+
+  async commit(options: { label?: string; signal?: AbortSignal }): Promise<CommitOutcome> {
+    this.assertWritable();
+    const head = await this.head(options.signal);
+    if (head?.exists !== true) throw new LazydiskError('NOT_FOUND', `${this.name} has no disk to commit`);
+    if (head.committing) throw new LazydiskError('BUSY', `a commit of ${this.name} is running: wait for its end`);
+    head.committing = true;
+    try {
+      return await commitHead(head, this.parts.commits, options);
+    } finally {
+      head.committing = false;
+      this.parts.listings.invalidate();
+    }
+  }
+
+  async revert(number?: number): Promise<void> {
+    this.assertWritable();
+    const head = await this.head();
+    if (head?.exists !== true) throw new LazydiskError('NOT_FOUND', `${this.name} has no disk to revert`);
+    this.assertIdle(head, 'revert');
+    if (number === undefined) {
+      await head.reset(head.record.base, head.record.seenNumber);
+      return;
+    }
+    const listing = await this.parts.listings.listing(this.name);
+    const record = await this.livingRecord(number);
+    this.assertIdle(head, 'revert');
+    await head.reset(record, Math.max(head.record.seenNumber, listing.nextNumber - 1));
+  }
+
+  async status(): Promise<ImageStatus> {
+    const { listings, heads } = this.parts;
+    const head = await this.head();
+    const lock = (await listings.listing(this.name)).writer;
+    const failure = head?.disk.failure?.message ?? null;
+    const health: Health = listings.isOffline() ? 'offline' : failure === null ? 'ok' : 'degraded';
+    return {
+      image: this.name,
+      imageId: this.id,
+      sizeBytes: head?.sizeBytes() ?? 0,
+      baseNumber: head?.record.base?.number ?? null,
+      health,
+      localBytes: head?.disk.currentBase.localBytes() ?? 0,
+      dirtyBytes: head?.disk.dirtyBytes() ?? 0,
+      layerAllocatedBytes: head?.disk.layerAllocatedBytes() ?? 0,
+      layers: head?.disk.openLayers.length ?? 0,
+      oldestUncommittedMs: head?.isDirty() === true ? head.record.dirtySinceMs : null,
+      openCount: head?.openCount ?? 0,
+      committing: head?.committing ?? false,
+      failure,
+      lock,
+      lockIsOurs: head?.record.lockHeld === true || lock?.stateId === heads.stateId,
+    };
+  }
+
+  /** Whose are the records that came since? Adopts what we published before we were killed. */
+  async reconcile(signal?: AbortSignal): Promise<void> {
+    if (this.ownHead !== undefined) await reconcile(this.ownHead, this.parts.commits, signal);
+  }
+
+  /** Gives our lock up. CONFLICT while there are changes, BUSY while it is open. */
+  async unlock(): Promise<void> {
+    const head = this.ownHead;
+    const { repository, stateId } = this.parts.heads;
+    if (head !== undefined) {
+      this.assertIdle(head, 'unlock');
+      if (head.isDirty()) {
+        throw new LazydiskError(
+          'CONFLICT',
+          `${this.name} has changes: commit or revert them before the lock is given up`,
+        );
+      }
+      if (head.record.lockHeld) {
+        await head.releaseLockIfClean();
+        this.parts.listings.invalidate();
+        return;
+      }
+    }
+    const lock = await repository.readLock(this.name);
+    if (lock !== null && lock.stateId !== stateId) {
+      throw new LazydiskError(
+        'LOCKED',
+        `${this.name} is locked by ${lock.host} (process ${lock.pid}), not by this mount; if that host is gone, ` +
+          `run: lazydisk unlock <repository> ${this.name}`,
+        { facts: { lock } },
+      );
+    }
+    await repository.releaseLock(this.name, stateId);
+    this.parts.listings.invalidate();
+  }
+
+  /** The number to clone from when none is given. */
+  async cloneSource(): Promise<number> {
+    const head = await this.head();
+    if (head?.isDirty() === true) {
+      throw new LazydiskError(
+        'CONFLICT',
+        `${this.name} has changes that are in no snapshot: commit first, name a snapshot (${this.name}@N), or say --commit`,
+      );
+    }
+    const number = head?.record.base?.number ?? (await this.snapshots()).at(-1);
+    if (number === undefined) throw new LazydiskError('NOT_FOUND', `${this.name} has no snapshot yet: commit first`);
+    return number;
+  }
+
+  private assertIdle(head: LocalHead, verb: string): void {
+    if (head.openCount > 0) throw new LazydiskError('BUSY', `${this.name} is open: close disk.raw before ${verb}`);
+    if (head.committing) throw new LazydiskError('BUSY', `a commit of ${this.name} is running: wait before ${verb}`);
+  }
+
+  private assertWritable(): void {
+    if (this.parts.readOnly) throw new LazydiskError('READ_ONLY', 'this is a read-only mount');
+  }
+
+  private async lockNewImage(signal?: AbortSignal): Promise<LocalHead> {
+    const { heads } = this.parts;
+    await heads.repository.assertExclusivePuts(signal);
+    const head = await LocalHead.forNewImage(heads, this.name, this.id, false);
+    try {
+      await head.takeLock(signal);
+      return head;
+    } catch (error) {
+      await head.discard();
+      throw error;
+    }
+  }
+
+  private async look(): Promise<LocalHead | undefined> {
+    const head = this.current;
+    if (head !== undefined) {
+      const fixed = head.record.lockHeld || head.isDirty() || head.openCount > 0 || head.committing;
+      if (fixed) return head;
+    }
+    const listing = await this.parts.listings.listing(this.name);
+    const newest = listing.snapshots.at(-1);
+    if (newest === undefined) return head;
+    if (head !== undefined && newest.number <= head.record.seenNumber) return head;
+    const record = await this.parts.listings.record(this.name, newest.number);
+    if (head?.isPersisted === true) {
+      if (head.openCount === 0) await head.reset(record, record.number);
+      return head;
+    }
+    await head?.close();
+    this.current = LocalHead.onSnapshot(this.parts.heads, this.name, record);
+    return this.current;
+  }
+
+  private async livingRecord(number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
+    const numbers = await this.snapshots(signal);
+    if (!numbers.includes(number)) {
+      throw new LazydiskError(
+        'NOT_FOUND',
+        `${this.name} has no snapshot ${number}; it has: ${numbers.join(', ') || 'none'}`,
+      );
+    }
+    return this.parts.listings.record(this.name, number, signal);
+  }
+}
