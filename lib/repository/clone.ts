@@ -1,0 +1,62 @@
+/** A clone: the first record of a new image, with the root of an existing snapshot. One PUT, whatever the size. */
+import { randomId } from '../format/checksums.js';
+import { assertImageName } from '../format/keys.js';
+import type { RandomId } from '../format/references.js';
+import type { SnapshotRecord } from '../format/snapshot-record.js';
+import { hasCode, LazydiskError } from '../util/errors.js';
+import type { Repository } from './api.js';
+
+export interface CloneOptions {
+  readonly from: string;
+  readonly number: number;
+  /** Name of the new image. */
+  readonly to: string;
+  /** Who does it: a state directory, or a fresh random id. */
+  readonly writerId: RandomId;
+  readonly label?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Publishes the new image's first snapshot: number 1, or the next free one when an image of that name was deleted.
+ * USAGE (name), NOT_FOUND (source), EXISTS: the new image has snapshots or a lock.
+ */
+export async function cloneSnapshot(repository: Repository, options: CloneOptions): Promise<SnapshotRecord> {
+  const { from, number, to, writerId, signal } = options;
+  assertImageName(from);
+  assertImageName(to);
+  const [source, target] = await Promise.all([
+    repository.readRecord(from, number, signal),
+    repository.listImage(to, signal),
+  ]);
+  if (target.snapshots.length > 0 || target.writer !== null) throw imageExists(to);
+  const record: SnapshotRecord = {
+    formatVersion: 1,
+    requires: source.requires,
+    imageId: randomId(),
+    number: target.nextNumber,
+    sizeBytes: source.sizeBytes,
+    chunkSizeBytes: source.chunkSizeBytes,
+    root: source.root,
+    allocatedBytes: source.allocatedBytes,
+    parent: { image: from, imageId: source.imageId, number, commitId: source.commitId },
+    timeMs: Date.now(),
+    label: options.label ?? '',
+    commitId: randomId(),
+    writerId,
+  };
+  try {
+    await repository.publishRecord(to, record, signal);
+  } catch (error) {
+    throw hasCode(error, 'EXISTS') ? imageExists(to, error) : error;
+  }
+  return record;
+}
+
+/** EXISTS, in a sentence about the image. */
+export function imageExists(image: string, cause?: unknown): LazydiskError {
+  return new LazydiskError('EXISTS', `The image ${image} exists already; choose another name.`, {
+    cause,
+    facts: { image },
+  });
+}

@@ -1,0 +1,174 @@
+/**
+ * Import: a raw disk becomes the next snapshot of an image, or the first of a new one.
+ *
+ * Holes are skipped, unchanged chunks of an existing image are not uploaded, nothing is visible until the record is
+ * published as the last step. When somebody else publishes the number first, the next one is taken: the content is whole by
+ * itself. An image that somebody is writing is refused: the head there stands on an older base and its commit would lose.
+ */
+import type { Readable } from 'node:stream';
+import { randomId } from '../format/checksums.js';
+import { MAX_IMAGE_BYTES, type Bytes } from '../format/geometry.js';
+import { assertImageName } from '../format/keys.js';
+import type { RandomId } from '../format/references.js';
+import { MAX_LABEL_LENGTH, type SnapshotRecord } from '../format/snapshot-record.js';
+import { hasCode, LazydiskError } from '../util/errors.js';
+import type { ImageListing, KnownPlaces, Repository, TreeReader, WrittenSnapshot } from './api.js';
+import { imageExists } from './clone.js';
+import { openFileSource, streamSource, type ImageSource } from './image-source.js';
+import { noKnownPlaces } from './known-places.js';
+import { lockedError } from './locks.js';
+
+/** How often the next number is tried when others publish at the same time. */
+const PUBLISH_ATTEMPTS = 8;
+
+export interface ImportOptions {
+  readonly source:
+    | { readonly kind: 'file'; readonly path: string }
+    | { readonly kind: 'stream'; readonly stream: Readable; readonly name?: string };
+  readonly image: string;
+  readonly label?: string | undefined;
+  /** EXISTS when the image lives already. */
+  readonly newOnly?: boolean | undefined;
+  /** `raw` insists: the beginning of the file is not looked at. */
+  readonly format?: 'raw' | undefined;
+  readonly known?: KnownPlaces | undefined;
+  readonly trees?: TreeReader | undefined;
+  /** Who does it; a fresh random id by default. */
+  readonly writerId?: RandomId | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: ImportProgress) => void) | undefined;
+}
+
+export interface ImportProgress {
+  readonly processedBytes: Bytes;
+  /** null while it is not known (a stream). */
+  readonly totalBytes: Bytes | null;
+  readonly uploadedBytes: Bytes;
+}
+
+export interface ImportResult {
+  readonly image: string;
+  readonly imageId: RandomId;
+  readonly number: number;
+  readonly sizeBytes: Bytes;
+  readonly allocatedBytes: Bytes;
+  readonly chunkSizeBytes: Bytes;
+  readonly uploadedBytes: Bytes;
+  readonly commitId: RandomId;
+}
+
+/**
+ * USAGE (name, label, another format), EXISTS (newOnly), LOCKED, NOT_FOUND (the file), CONFLICT (it changed while it was
+ * read), TOO_LARGE, IO, ABORTED, and the errors of the store.
+ */
+export async function importImage(repository: Repository, options: ImportOptions): Promise<ImportResult> {
+  const { image, label = '', signal } = options;
+  assertImageName(image);
+  if (label.length > MAX_LABEL_LENGTH) {
+    throw new LazydiskError('USAGE', `A label has at most ${MAX_LABEL_LENGTH} characters, not ${label.length}.`);
+  }
+  await repository.assertExclusivePuts(signal);
+  const listing = await freeListing(repository, options);
+  const base = await newestRecord(repository, listing, signal);
+  const chunkSizeBytes = base?.chunkSizeBytes ?? repository.defaultChunkSizeBytes;
+  const source = await openSource(options);
+  try {
+    const written = await writeChunks(repository, source, base, chunkSizeBytes, options);
+    const record: SnapshotRecord = {
+      formatVersion: 1,
+      requires: [],
+      imageId: base?.imageId ?? randomId(),
+      number: listing.nextNumber,
+      sizeBytes: source.finalSizeBytes(),
+      chunkSizeBytes,
+      root: written.root,
+      allocatedBytes: written.allocatedBytes,
+      parent: base === null ? null : { image, imageId: base.imageId, number: base.number, commitId: base.commitId },
+      timeMs: Date.now(),
+      label,
+      commitId: randomId(),
+      writerId: options.writerId ?? randomId(),
+    };
+    const { imageId, number, sizeBytes, commitId } = await publish(repository, record, options);
+    const { allocatedBytes, uploadedBytes } = written;
+    return { image, imageId, number, sizeBytes, allocatedBytes, chunkSizeBytes, uploadedBytes, commitId };
+  } finally {
+    await source.close();
+  }
+}
+
+function openSource({ source, format }: ImportOptions): ImageSource | Promise<ImageSource> {
+  const raw = format === 'raw';
+  if (source.kind === 'file') return openFileSource(source.path, raw);
+  return streamSource(source.stream, source.name ?? 'standard input', raw);
+}
+
+async function writeChunks(
+  repository: Repository,
+  source: ImageSource,
+  base: SnapshotRecord | null,
+  chunkSizeBytes: Bytes,
+  options: ImportOptions,
+): Promise<WrittenSnapshot> {
+  const { signal, onProgress } = options;
+  const writer = repository.writeSnapshot({
+    chunkSizeBytes,
+    sizeBytes: source.sizeBytes ?? MAX_IMAGE_BYTES,
+    base,
+    known: options.known ?? noKnownPlaces,
+    trees: options.trees ?? repository.trees(),
+    signal,
+    onProgress: ({ processedBytes, uploadedBytes }) =>
+      onProgress?.({
+        processedBytes: Math.min(processedBytes, source.sizeBytes ?? processedBytes),
+        totalBytes: source.sizeBytes,
+        uploadedBytes,
+      }),
+  });
+  try {
+    let chunk = 0;
+    for await (const bytes of source.chunks(chunkSizeBytes)) await writer.put(chunk++, bytes);
+    return await writer.finish(source.finalSizeBytes());
+  } catch (error) {
+    await writer.abandon();
+    throw error;
+  }
+}
+
+/** Publishes under the record's number, or under a later one when others were faster. */
+async function publish(repository: Repository, first: SnapshotRecord, options: ImportOptions): Promise<SnapshotRecord> {
+  const { image, signal } = options;
+  let record = first;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await repository.publishRecord(image, record, signal);
+      return record;
+    } catch (error) {
+      if (!hasCode(error, 'EXISTS') || attempt === PUBLISH_ATTEMPTS) throw error;
+    }
+    const listing = await freeListing(repository, options);
+    const newest = await newestRecord(repository, listing, signal);
+    if (newest !== null && newest.chunkSizeBytes !== record.chunkSizeBytes) {
+      throw new LazydiskError('CONFLICT', `${image} was made meanwhile with another chunk size; import again.`);
+    }
+    record = { ...record, imageId: newest?.imageId ?? record.imageId, number: listing.nextNumber };
+  }
+}
+
+/** The image's listing, when it may be imported into. EXISTS, LOCKED. */
+async function freeListing(repository: Repository, options: ImportOptions): Promise<ImageListing> {
+  const { image, newOnly = false, signal } = options;
+  const listing = await repository.listImage(image, signal);
+  if (newOnly && (listing.snapshots.length > 0 || listing.writer !== null)) throw imageExists(image);
+  if (listing.writer !== null) throw lockedError(image, listing.writer);
+  return listing;
+}
+
+async function newestRecord(
+  repository: Repository,
+  listing: ImageListing,
+  signal: AbortSignal | undefined,
+): Promise<SnapshotRecord | null> {
+  const newest = listing.snapshots.at(-1);
+  return newest === undefined ? null : repository.readRecord(listing.image, newest.number, signal);
+}

@@ -1,0 +1,169 @@
+/**
+ * A repository: named things in a store, as lib/repository/api.ts promises them.
+ *
+ * It keeps no state but caches of immutable records and nodes; what may change (listings, locks) is asked for each time.
+ * The authoritative record of a snapshot is `images/<image>/snapshots/<number>.json`; everything else it needs is in the
+ * store before.
+ */
+import { MARKER_KEY, imagePrefix, IMAGES_PREFIX, snapshotKey, tombstoneKey } from '../format/keys.js';
+import type { Bytes } from '../format/geometry.js';
+import { damaged } from '../format/json.js';
+import { decodeMarker, type RepositoryMarker } from '../format/marker.js';
+import type { RandomId } from '../format/references.js';
+import { decodeSnapshotRecord, encodeSnapshotRecord, type SnapshotRecord } from '../format/snapshot-record.js';
+import type { WriterLock } from '../format/writer-lock.js';
+import type { ObjectStore } from '../store/object-store.js';
+import { hasCode, LazydiskError } from '../util/errors.js';
+import type { ImageListing, NodeCache, Repository, SnapshotWriter, SnapshotWriterOptions, TreeReader } from './api.js';
+import { BoundedMap } from './bounded-map.js';
+import { deleteSnapshot } from './deletion.js';
+import { isLiving, listedImages, NO_IMAGE } from './listings.js';
+import { readLock, releaseLock, takeLock, updateLock } from './locks.js';
+import { StoredSnapshotWriter } from './snapshot-writer.js';
+import { StoredTrees } from './trees.js';
+
+/** Records that are kept decoded, a kilobyte each. */
+const CACHED_RECORDS = 4096;
+
+export class StoredRepository implements Repository {
+  readonly id: RandomId;
+  readonly defaultChunkSizeBytes: Bytes;
+  readonly #records = new BoundedMap<string, SnapshotRecord>(CACHED_RECORDS);
+  #putsAreExclusive = false;
+
+  constructor(
+    readonly store: ObjectStore,
+    /** What `lazydisk.json` says; may be kept to open the repository while the store is away. */
+    readonly marker: RepositoryMarker,
+  ) {
+    this.id = marker.repositoryId;
+    this.defaultChunkSizeBytes = marker.defaultChunkSizeBytes;
+  }
+
+  async imageNames(signal?: AbortSignal): Promise<string[]> {
+    const { objects } = await this.store.list(IMAGES_PREFIX, { signal });
+    return [...listedImages(objects)].filter(([, image]) => isLiving(image)).map(([name]) => name);
+  }
+
+  async listImage(image: string, signal?: AbortSignal): Promise<ImageListing> {
+    const { objects } = await this.store.list(imagePrefix(image), { signal });
+    const { hasLock, ...listed } = listedImages(objects).get(image) ?? NO_IMAGE;
+    return { image, ...listed, writer: hasLock ? await this.readLock(image, signal) : null };
+  }
+
+  async readRecord(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
+    const key = snapshotKey(image, number);
+    const cached = this.#records.get(key);
+    if (cached !== undefined) return cached;
+    const record = decodeSnapshotRecord(await this.#get(key, `${image}@${number}`, signal), key);
+    if (record.number !== number) throw damaged(key, `it is the record of number ${record.number}`);
+    this.#records.set(key, record);
+    return record;
+  }
+
+  async assertExclusivePuts(signal?: AbortSignal): Promise<void> {
+    if (this.#putsAreExclusive) return;
+    const bytes = await this.#get(MARKER_KEY, 'lazydisk.json', signal);
+    if (decodeMarker(bytes).repositoryId !== this.id) {
+      throw new LazydiskError(
+        'CONFLICT',
+        `${this.store.location} holds another repository than before; mount it anew.`,
+      );
+    }
+    try {
+      await this.store.put(MARKER_KEY, bytes, { ifAbsent: true, signal });
+    } catch (error) {
+      if (!hasCode(error, 'EXISTS')) throw error;
+      this.#putsAreExclusive = true;
+      return;
+    }
+    throw new LazydiskError(
+      'UNSUPPORTED',
+      `${this.store.location} ignores If-None-Match: two writers could overwrite each other's snapshots. It can be read, not written.`,
+    );
+  }
+
+  async publishRecord(image: string, record: SnapshotRecord, signal?: AbortSignal): Promise<void> {
+    const key = snapshotKey(image, record.number);
+    const bytes = encodeSnapshotRecord(record, key);
+    await this.assertExclusivePuts(signal);
+    if (await this.#exists(tombstoneKey(image, record.number), signal)) throw taken(image, record.number);
+    try {
+      await this.store.put(key, bytes, { ifAbsent: true, signal });
+    } catch (error) {
+      if (!hasCode(error, 'EXISTS')) throw error;
+      if (!(await this.#isOurs(image, record, signal))) throw taken(image, record.number, error);
+    }
+    this.#records.set(key, record);
+  }
+
+  async deleteSnapshot(image: string, number: number, signal?: AbortSignal): Promise<void> {
+    await deleteSnapshot(this.store, image, number, signal);
+    this.#records.delete(snapshotKey(image, number));
+  }
+
+  readLock(image: string, signal?: AbortSignal): Promise<WriterLock | null> {
+    return readLock(this.store, image, signal);
+  }
+
+  async takeLock(image: string, lock: WriterLock, signal?: AbortSignal): Promise<WriterLock> {
+    await this.assertExclusivePuts(signal);
+    return takeLock(this.store, image, lock, signal);
+  }
+
+  updateLock(image: string, lock: WriterLock, signal?: AbortSignal): Promise<void> {
+    return updateLock(this.store, image, lock, signal);
+  }
+
+  releaseLock(image: string, stateId: RandomId | undefined, signal?: AbortSignal): Promise<WriterLock | null> {
+    return releaseLock(this.store, image, stateId, signal);
+  }
+
+  trees(cache?: NodeCache): TreeReader {
+    return new StoredTrees(this.store, cache);
+  }
+
+  writeSnapshot(options: SnapshotWriterOptions): SnapshotWriter {
+    return new StoredSnapshotWriter(this.store, options);
+  }
+
+  /** Whether the record under that number is our own put that succeeded unseen. */
+  async #isOurs(image: string, record: SnapshotRecord, signal: AbortSignal | undefined): Promise<boolean> {
+    try {
+      const there = await this.readRecord(image, record.number, signal);
+      return there.commitId === record.commitId && there.writerId === record.writerId;
+    } catch (error) {
+      if (hasCode(error, 'NOT_FOUND', 'DAMAGED', 'UNSUPPORTED')) return false;
+      throw error;
+    }
+  }
+
+  async #get(key: string, what: string, signal: AbortSignal | undefined): Promise<Buffer> {
+    try {
+      return await this.store.get(key, { signal });
+    } catch (error) {
+      if (!hasCode(error, 'NOT_FOUND') || error.facts['bucket'] !== undefined) throw error;
+      throw new LazydiskError('NOT_FOUND', `${what} does not exist in ${this.store.location}.`, {
+        cause: error,
+        facts: { key },
+      });
+    }
+  }
+
+  async #exists(key: string, signal: AbortSignal | undefined): Promise<boolean> {
+    try {
+      await this.store.get(key, { signal });
+      return true;
+    } catch (error) {
+      if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return false;
+      throw error;
+    }
+  }
+}
+
+function taken(image: string, number: number, cause?: unknown): LazydiskError {
+  return new LazydiskError('EXISTS', `${image}@${number} has been published by somebody else.`, {
+    cause,
+    facts: { image, number },
+  });
+}
