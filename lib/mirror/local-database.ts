@@ -12,6 +12,9 @@ import { mkdir } from 'node:fs/promises';
 import { Level } from 'level';
 import { LazydiskError, messageOf } from '../util/errors.js';
 
+/** How many entries an iteration reads in one trip to LevelDB. */
+const ENTRIES_AT_ONCE = 1000;
+
 /** How a change is written. `sync`: durable against the loss of the host when it resolves; default false. */
 export interface WriteOptions {
   readonly sync?: boolean;
@@ -80,9 +83,18 @@ export class LocalDatabase {
 
   /** All entries whose key begins with `prefix`, in key order, as they were when the iteration began. */
   async *entries(prefix: string): AsyncGenerator<[key: string, value: Buffer], void, undefined> {
-    for await (const [key, value] of this.level.iterator({ gte: prefix })) {
-      if (!key.startsWith(prefix)) return; // UTF-8 order keeps the keys of a prefix together
-      yield [key, asBuffer(value) ?? Buffer.alloc(0)];
+    const iterator = this.level.iterator({ gte: prefix });
+    try {
+      for (;;) {
+        const batch = await iterator.nextv(ENTRIES_AT_ONCE);
+        if (batch.length === 0) return;
+        for (const [key, value] of batch) {
+          if (!key.startsWith(prefix)) return; // UTF-8 order keeps the keys of a prefix together
+          yield [key, asBuffer(value) ?? Buffer.alloc(0)];
+        }
+      }
+    } finally {
+      await iterator.close();
     }
   }
 
@@ -108,7 +120,7 @@ function openError(directory: string, error: unknown): LazydiskError {
       { cause: reason, facts: { directory } },
     );
   }
-  if (code === 'LEVEL_CORRUPTION' || /corrupt|checksum/i.test(messageOf(reason))) {
+  if (code === 'LEVEL_CORRUPTION' || /corrupt|checksum|no such file/i.test(messageOf(reason))) {
     return new LazydiskError('DAMAGED', `The database in ${directory} is damaged: ${messageOf(reason)}.`, {
       cause: reason,
       facts: { directory },

@@ -1,0 +1,293 @@
+/**
+ * The mirror: this host's verified copies of chunks, shared by all images. It stacks the parts of this folder.
+ *
+ *   ensure ── here? (slot-table) ── yes: pin, publish, done, without an await
+ *      └ no: one arrival per chunk (arrival.ts) ── kept under another boot: prove in place (proof.ts)
+ *                └ fetch in runs (fetcher.ts) ── verified ── keep: slot, record, table (keeper.ts) ── pin, publish for each waiter
+ *   eviction.ts lets slots leave; open-slots.ts finds again what an earlier process kept.
+ *
+ * What holds:
+ *   - A chunk enters only whole and verified. A map names a slot only while the slot is `kept`.
+ *   - One slot per chunk, one fetch per chunk, however many maps and callers ask.
+ *   - A lease holds its slots in place, above the quota if need be; when it is released, eviction brings the mirror down.
+ *   - A chunk that is asked for while it leaves is rescued as long as nothing of it was touched; later it is fetched anew, and
+ *     kept only when the old record is gone.
+ *   - Everything here is disposable: damage is removed and fetched again, never repaired.
+ * What it does not do: readahead and prefetch (callers ask with lower priorities), retrying of a store that is away (a
+ * decorator of the source).
+ */
+import type { Bytes, ChunkNumber, SlotNumber } from '../format/geometry.js';
+import type { ChunkId, ChunkReference } from '../format/references.js';
+import { LazydiskError } from '../util/errors.js';
+import type { Log } from '../util/log.js';
+import type {
+  ChunkSource,
+  FetchPriority,
+  Lease,
+  Mirror,
+  MirrorStatistics,
+  SlotFile,
+  SlotMap,
+  WantedChunk,
+} from './api.js';
+import { Arrival, Wait } from './arrival.js';
+import { Eviction } from './eviction.js';
+import { Fetcher } from './fetcher.js';
+import { Keeper } from './keeper.js';
+import { SlotLease } from './lease.js';
+import { OpenSlots } from './open-slots.js';
+import { Proof } from './proof.js';
+import type { SlotPool } from './slot-pool.js';
+import { KEPT, UNPUBLISHED, UNVERIFIED } from './slot-table.js';
+import { SpaceLimit } from './space-limit.js';
+import type { WorkerFence } from './worker-fence.js';
+
+const DEFAULT_MAX_REQUESTS = 32;
+const DEFAULT_MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024;
+
+export interface MirrorOptions {
+  /** Belongs to this mirror alone; created with mode 0700. */
+  readonly directory: string;
+  /** Most bytes of slots; null keeps 10 % of the file system free. */
+  readonly quotaBytes: Bytes | null;
+  /** Changes when the host may have lost what was not synced. */
+  readonly bootId: string;
+  readonly source: ChunkSource;
+  readonly fence: WorkerFence;
+  readonly log: Log;
+  /** Ranged GETs at once, at least 2; a quarter of them is for what is not demand. Default 32. */
+  readonly maxRequests?: number;
+  /** Bytes of ranged GETs at once, as long as one chunk per request fits. Default 64 MiB. */
+  readonly maxBytesInFlight?: Bytes;
+}
+
+/** Opens the mirror in its directory, with what an earlier process kept. BUSY: another process has it. IO. */
+export async function openMirror(options: MirrorOptions): Promise<Mirror> {
+  return new LocalMirror(options, await OpenSlots.open(options.directory, options.bootId, options.log));
+}
+
+class LocalMirror implements Mirror {
+  private readonly eviction: Eviction;
+  private readonly keeper: Keeper;
+  private readonly proof: Proof;
+  private readonly fetcher: Fetcher<Arrival>;
+  /** By chunk size and id: a damaged tree may give an id to chunks of two sizes. */
+  private readonly arrivals = new Map<string, Arrival>();
+  private readonly inserting = new Set<Promise<void>>();
+  private closing: Promise<void> | undefined;
+
+  constructor(
+    private readonly options: MirrorOptions,
+    private readonly slots: OpenSlots,
+  ) {
+    const { fence, log } = options;
+    const record = slots.record;
+    const limit = new SpaceLimit(options.directory, options.quotaBytes);
+    const eviction = new Eviction({ pools: () => slots.all(), record, limit, fence, log });
+    this.eviction = eviction;
+    this.keeper = new Keeper({ record, eviction, limit, log });
+    this.proof = new Proof({ record, eviction, log });
+    this.fetcher = new Fetcher<Arrival>({
+      source: options.source,
+      maxRequests: options.maxRequests ?? DEFAULT_MAX_REQUESTS,
+      maxBytesInFlight: options.maxBytesInFlight ?? DEFAULT_MAX_BYTES_IN_FLIGHT,
+      log,
+      arrived: async (chunks) => this.keep(chunks),
+    });
+  }
+
+  slotFile(chunkSizeBytes: Bytes): SlotFile {
+    return this.slots.pool(chunkSizeBytes).file;
+  }
+
+  createMap(chunkSizeBytes: Bytes, chunks: number): SlotMap {
+    return this.slots.pool(chunkSizeBytes).maps.create(chunks);
+  }
+
+  releaseMap(map: SlotMap): void {
+    this.slots.pool(map.chunkSizeBytes).maps.forget(map);
+  }
+
+  markZero(map: SlotMap, chunks: Iterable<ChunkNumber>): void {
+    const { maps } = this.slots.pool(map.chunkSizeBytes);
+    for (const chunk of chunks) maps.markZero(map, chunk);
+  }
+
+  async publishLocal(map: SlotMap, wanted: readonly WantedChunk[]): Promise<void> {
+    const { table, maps } = this.slots.pool(map.chunkSizeBytes);
+    for (const { chunk, reference } of wanted) {
+      const slot = table.find(reference.id);
+      if (slot !== undefined && table.state(slot) === KEPT) maps.publish(map, chunk, slot);
+    }
+  }
+
+  async ensure(
+    map: SlotMap,
+    wanted: readonly WantedChunk[],
+    priority: FetchPriority,
+    signal?: AbortSignal,
+  ): Promise<Lease> {
+    this.assertOpen();
+    if (signal?.aborted) throw new LazydiskError('ABORTED', 'The caller did not wait for the chunks.');
+    const pool = this.slots.pool(map.chunkSizeBytes);
+    const lease = new SlotLease(pool.table, () => {
+      this.trim();
+    });
+    const missing = wanted.filter((chunk) => !this.takeLocal(pool, map, lease, chunk));
+    if (missing.length === 0) return lease;
+
+    const wait = new Wait(map, lease);
+    this.await(wait, pool, missing, priority);
+    const onAbort = () => {
+      wait.leaveAborted();
+    };
+    signal?.addEventListener('abort', onAbort);
+    try {
+      await wait.done;
+      return lease;
+    } catch (error) {
+      lease.release();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async insert(id: ChunkId, bytes: Uint8Array): Promise<void> {
+    this.assertOpen();
+    const pool = this.slots.pool(bytes.length);
+    const slot = pool.table.find(id);
+    const isHere = slot !== undefined && pool.table.state(slot) === KEPT;
+    if (isHere || this.arrivals.has(arrivalKey(pool, id))) return;
+    const reference: ChunkReference = { id, segment: '', offsetBytes: 0, storedBytes: bytes.length, codec: 'none' };
+    const arrival = this.newArrival(pool, reference, 'demand', true);
+    const work = this.keep([{ shipment: arrival, bytes }]);
+    this.inserting.add(work);
+    try {
+      await work;
+    } catch (error) {
+      arrival.failed(error);
+    } finally {
+      this.inserting.delete(work);
+      this.trim();
+    }
+  }
+
+  readSlot(chunkSizeBytes: Bytes, slot: SlotNumber, offset: number, target: Uint8Array): void {
+    const { file } = this.slots.pool(chunkSizeBytes);
+    file.referenced[slot] = 1;
+    file.readSync(slot, offset, target);
+  }
+
+  async giveWay(bytes: Bytes): Promise<number> {
+    this.assertOpen();
+    return this.eviction.giveWay(bytes);
+  }
+
+  statistics(): MirrorStatistics {
+    return {
+      localBytes: this.eviction.usedBytes(),
+      quotaBytes: this.options.quotaBytes,
+      fetchedBytes: this.fetcher.fetchedBytes,
+      fetchedChunks: this.fetcher.fetchedChunks,
+      fetchRequests: this.fetcher.requests,
+      evictedChunks: this.eviction.evictedChunks,
+      waitingFetches: this.arrivals.size,
+      damagedChunks: this.fetcher.damagedChunks,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    const closed = new LazydiskError('ABORTED', 'The mirror is being closed.');
+    const ended = Promise.all([this.fetcher.close(), this.proof.settled(), ...this.inserting]);
+    for (const arrival of [...this.arrivals.values()]) arrival.failed(closed);
+    await ended.catch(() => undefined);
+    await this.eviction.settled();
+    await this.slots.close();
+  }
+
+  private trim(): void {
+    if (this.closing === undefined) this.eviction.trim();
+  }
+
+  private assertOpen(): void {
+    if (this.closing !== undefined) throw new LazydiskError('ABORTED', 'The mirror is being closed.');
+  }
+
+  /** Holds and publishes the chunk if it is here and proven. Synchronous: nothing leaves between the look and the pin. */
+  private takeLocal(pool: SlotPool, map: SlotMap, lease: SlotLease, { chunk, reference }: WantedChunk): boolean {
+    const slot = pool.table.find(reference.id);
+    if (slot === undefined) return false;
+    const state = pool.table.state(slot);
+    if (state === UNPUBLISHED) pool.table.rescue(slot);
+    else if (state !== KEPT) return false;
+    lease.hold(slot);
+    pool.maps.publish(map, chunk, slot);
+    return true;
+  }
+
+  /** Lets `wait` join the arrivals of the chunks, and begins those that are not under way. */
+  private await(wait: Wait, pool: SlotPool, missing: readonly WantedChunk[], priority: FetchPriority): void {
+    const toFetch: Arrival[] = [];
+    for (const { chunk, reference } of missing) {
+      const known = this.arrivals.get(arrivalKey(pool, reference.id));
+      if (known !== undefined) {
+        known.join(wait, chunk);
+        this.fetcher.raise(known, priority);
+        continue;
+      }
+      const arrival = this.newArrival(pool, reference, priority, false);
+      arrival.join(wait, chunk);
+      const slot = pool.table.find(reference.id);
+      if (slot !== undefined && pool.table.state(slot) === UNVERIFIED) void this.prove(arrival, slot);
+      else toFetch.push(arrival);
+    }
+    this.fetcher.request(toFetch, priority);
+  }
+
+  private newArrival(pool: SlotPool, reference: ChunkReference, priority: FetchPriority, isKept: boolean): Arrival {
+    const key = arrivalKey(pool, reference.id);
+    const arrival = new Arrival(pool, reference, priority, () => this.arrivals.delete(key), isKept);
+    this.arrivals.set(key, arrival);
+    return arrival;
+  }
+
+  private async prove(arrival: Arrival, slot: SlotNumber): Promise<void> {
+    try {
+      if (await this.proof.prove(arrival.pool, slot)) {
+        arrival.arrived(slot, undefined);
+        arrival.pool.table.unpin(slot);
+        this.trim();
+      } else {
+        this.fetcher.request([arrival], arrival.priority);
+      }
+    } catch (error) {
+      arrival.failed(error);
+    }
+  }
+
+  /** Keeps verified chunks of one size, and ends their arrivals. */
+  private async keep(chunks: readonly { shipment: Arrival; bytes: Uint8Array }[]): Promise<void> {
+    const first = chunks[0];
+    if (first === undefined) return;
+    const { pool } = first.shipment;
+    const kept = await this.keeper.keep(
+      pool,
+      chunks.map(({ shipment, bytes }) => ({ id: shipment.reference.id, bytes })),
+    );
+    for (const [index, { shipment, bytes }] of chunks.entries()) {
+      const slot = kept[index];
+      shipment.arrived(slot, bytes);
+      if (slot !== undefined) pool.table.unpin(slot);
+    }
+  }
+}
+
+function arrivalKey(pool: SlotPool, id: ChunkId): string {
+  return `${String(pool.chunkSizeBytes)}/${id}`;
+}
