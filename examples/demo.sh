@@ -60,7 +60,7 @@ if [ -n "${IMAGE:-}" ]; then
 else
   original=$work/original.raw
   needed=$(du -sm /usr/bin | cut -f1)
-  mke2fs -q -t ext4 -d /usr/bin "$original" "$((needed * 2 + 512))m"
+  mke2fs -q -t ext4 -d /usr/bin "$original" "$((needed * 2 + 512))m" >/dev/null 2>&1
   say image "ext4 made of /usr/bin: $(mib "$(stat -c %s "$original")"), $(mib "$(allocated "$original")") allocated"
 fi
 # Whether there is a file system that debugfs can look into; if not, plain bytes are read and written.

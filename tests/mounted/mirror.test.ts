@@ -1,12 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import { readdir, rename } from 'node:fs/promises';
-import { cleanUpAfter } from '../helpers/cleanup.js';
+import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
 import { checksumOf, readRange } from '../helpers/contents.js';
+import { startCountingProxy } from '../helpers/counting-proxy.js';
 import { importFile, KIB, MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountAgain, mountRepository } from '../helpers/mounts.js';
 import { must } from '../helpers/processes.js';
 import { mustLazydisk } from '../helpers/program.js';
-import { REPOSITORY_KINDS } from '../helpers/repositories.js';
+import { describeS3, REPOSITORY_KINDS, s3Endpoint, through } from '../helpers/repositories.js';
+import { waitFor } from '../helpers/waiting.js';
 
 describe.each(REPOSITORY_KINDS)('what this host has (%s)', (kind) => {
   cleanUpAfter('each');
@@ -102,5 +104,44 @@ describe('a mount whose repository is away', () => {
     await rename(`${folder}.away`, folder);
     await must('bash', ['-c', `echo commit > "${again.path(name, 'control')}"`]);
     expect(await checksumOf(again.path(name, '2.raw'))).toBe(await checksumOf(again.path(name)));
+  }, 60_000);
+});
+
+describeS3('a mount whose S3 server goes away while it serves', () => {
+  cleanUpAfter('each');
+
+  test('what is local is read and written; a read that needs the store waits, and is answered when it is back', async () => {
+    const { repository, name, original } = await repositoryWithImage('s3');
+    const proxy = await startCountingProxy(s3Endpoint());
+    undoLater(proxy.close);
+    const mounted = await mountRepository({ repository: through(repository, proxy.url) });
+    await readRange(mounted.path(name), 0, MIB);
+    await must('qemu-io', ['-f', 'raw', '-c', 'write -P 1 8M 64k', mounted.path(name)]);
+
+    proxy.setOutage(true);
+    await must('qemu-io', ['-f', 'raw', '-c', 'write -P 2 9M 64k', '-c', 'read -P 1 8M 64k', mounted.path(name)]);
+    let answered = false;
+    const waiting = readRange(mounted.path(name), 31 * MIB, 64 * KIB).finally(() => {
+      answered = true;
+    });
+    await waitFor('a read waits', async () => (await mounted.status()).waitingFetches > 0);
+    expect(answered).toBe(false);
+    proxy.setOutage(false);
+    expect((await waiting).equals(await readRange(original, 31 * MIB, 64 * KIB))).toBe(true);
+  }, 60_000);
+
+  test('a read that needs the store gets EIO after --timeout, and the next one works when the store is back', async () => {
+    const { repository, name, original } = await repositoryWithImage('s3');
+    const proxy = await startCountingProxy(s3Endpoint());
+    undoLater(proxy.close);
+    const mounted = await mountRepository({ repository: through(repository, proxy.url), options: ['--timeout', '2'] });
+    await readRange(mounted.path(name), 0, MIB);
+
+    proxy.setOutage(true);
+    await expect(readRange(mounted.path(name), 31 * MIB, 64 * KIB)).rejects.toThrow(/EIO/);
+    proxy.setOutage(false);
+    await waitFor('the store is asked again', async () =>
+      (await readRange(mounted.path(name), 31 * MIB, 64 * KIB)).equals(await readRange(original, 31 * MIB, 64 * KIB)),
+    );
   }, 60_000);
 });

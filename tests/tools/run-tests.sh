@@ -83,7 +83,7 @@ if [ -z "${LAZYDISK_TEST_S3_ENDPOINT:-}" ]; then
   say "start the S3 server"
   port=$(free_port)
   export LAZYDISK_TEST_S3_ACCESS_KEY=lazydisktest LAZYDISK_TEST_S3_SECRET_KEY=lazydisk-test-secret
-  S3_ACCESS_KEY=$LAZYDISK_TEST_S3_ACCESS_KEY S3_SECRET_KEY=$LAZYDISK_TEST_S3_SECRET_KEY MON_PORT=$(free_port) \
+  S3_ACCESS_KEY=$LAZYDISK_TEST_S3_ACCESS_KEY S3_SECRET_KEY=$LAZYDISK_TEST_S3_SECRET_KEY S3_MON_PORT=$(free_port) \
     tests/tools/start-s3.sh start "$work/s3" "$port" >"$work/s3.log" 2>&1 || {
     cat "$work/s3.log"
     exit 1
