@@ -53,7 +53,7 @@ jest() { # name, arguments...
   say "$name"
   local before after
   before=$(wc -l <"$LAZYDISK_TALLY")
-  NODE_OPTIONS=--experimental-vm-modules npx jest --reporters=default --reporters=./tests/reporter/tally.mjs "$@"
+  NODE_OPTIONS=--experimental-vm-modules npx jest "$@" --reporters=default --reporters=./tests/reporter/tally.mjs
   local status=$?
   after=$(wc -l <"$LAZYDISK_TALLY")
   # jest that died without reporting, or found something wrong outside of tests
