@@ -4,10 +4,11 @@
  * Between attempts it waits a random time between nothing and a bound that doubles (exponential backoff with full jitter:
  * M. Brooker, "Exponential Backoff And Jitter", 2015), so that many hosts do not come back to a server all at once.
  *
- * Two clocks run. An attempt that takes longer than `attemptTimeoutMs` is given up and counts as UNREACHABLE; the whole
- * call ends with UNREACHABLE after `timeoutMs`, also in the middle of an attempt. To both is added the time that the
- * call's bytes take at `slowestBytesPerSecond`: a slow link is not a dead one, and an upload that moves must be able to
- * end. (A get without a range adds nothing: only small objects are read whole.)
+ * Two clocks run. An attempt that takes longer than `attemptTimeoutMs` is given up and counts as UNREACHABLE. The whole
+ * call ends with UNREACHABLE after `timeoutMs` at the latest, also in the middle of an attempt; when the next wait would
+ * go beyond that, it ends at once. Giving up works through the signal, which every store honours. To both limits is added
+ * the time that the call's bytes take at `slowestBytesPerSecond`: a slow link is not a dead one, and an upload that moves
+ * must be able to end. (A get without a range adds nothing: only small objects are read whole.)
  *
  * A put with `ifAbsent` whose answer was lost may have had its effect. When a later attempt meets EXISTS, the object is
  * read: the same bytes are taken for our own, and the put has succeeded. So callers that race must write bytes that differ
@@ -141,10 +142,9 @@ class RetryingStore implements ObjectStore {
       const deadlineMs = Math.min(this.attemptTimeoutMs + allowanceMs, leftMs());
       const outcome = await this.attempt(call, deadlineMs, (signal) => attempt(signal, attempts));
       if (outcome.kind === 'done') return outcome.value;
-      const left = leftMs();
-      if (left <= 0) throw this.exhausted(call, attempts, outcome.error, this.clock.nowMs() - startMs);
-      const bound = Math.min(this.longestDelayMs, this.firstDelayMs * 2 ** (attempts - 1));
-      const delayMs = Math.min(this.random() * bound, left);
+      const delayMs = this.random() * Math.min(this.longestDelayMs, this.firstDelayMs * 2 ** (attempts - 1));
+      // An attempt without time would only replace a telling error by "too slow".
+      if (delayMs >= leftMs()) throw this.exhausted(call, attempts, outcome.error, this.clock.nowMs() - startMs);
       this.onRetry({ operation: call.operation, key: call.key, attempts, delayMs, error: outcome.error });
       await this.pause(delayMs, call.signal);
     }

@@ -85,7 +85,7 @@ function judge(error: unknown, s3Code: string | undefined, call: FailedCall): Ve
   const { status, bucket, endpointUrl } = call;
   const known = s3Code === undefined ? undefined : namedVerdict(s3Code, call);
   if (known !== undefined) return known;
-  if (status === undefined || status < 300) return connectionVerdict(error, call);
+  if (status === undefined || status < 300 || errnoOf(error) !== undefined) return connectionVerdict(error, call);
 
   const said = `${endpointUrl} answered ${status}${s3Code === undefined ? '' : ` ${s3Code}`} to ${what(call)}`;
   if (FINAL_5XX.has(status)) {

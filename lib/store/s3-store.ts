@@ -132,7 +132,7 @@ export class S3Store implements ObjectStore {
   ): Promise<T> {
     throwIfAborted(signal, this.location);
     const client = (this.client ??= this.connect());
-    const exchange: Exchange = { signal, response: undefined };
+    const exchange: Exchange = { signal, response: undefined, silence: undefined };
     try {
       const ready = await client;
       const result = await this.transport.exchange(exchange, () => action(ready, exchange));
@@ -206,8 +206,8 @@ export class S3Store implements ObjectStore {
       return range.lengthBytes;
     }
     // 200: the whole object, which is right only when it is the whole that was asked for.
-    if (range.offsetBytes !== 0 || announced !== range.lengthBytes) throw this.ignoredRange(key);
-    return announced;
+    if (range.offsetBytes !== 0 || (announced ?? range.lengthBytes) !== range.lengthBytes) throw this.ignoredRange(key);
+    return range.lengthBytes;
   }
 
   private storedObject(key: string, size: unknown, lastModified: unknown): StoredObject {

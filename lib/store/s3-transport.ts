@@ -13,14 +13,16 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import http from 'node:http';
 import https from 'node:https';
 
-/** What is known of the last response of a call. */
+/** What is known of the last request of a call. */
 export interface Exchange {
   readonly signal: AbortSignal | undefined;
   response: http.IncomingMessage | undefined;
+  /** Why we destroyed the request, when we did: the stream of a body says no more than "aborted". */
+  silence: SilentConnection | undefined;
 }
 
 /** Fails a request whose connection was silent; the code is that of a connection attempt that timed out. */
-class SilentConnection extends Error {
+export class SilentConnection extends Error {
   readonly code = 'ETIMEDOUT';
 }
 
@@ -47,7 +49,7 @@ export class S3Transport {
     } catch (error) {
       // A body that nobody reads would keep its connection for ever.
       if (exchange.response?.readableFlowing === null) exchange.response.resume();
-      throw error;
+      throw exchange.silence ?? error;
     }
   }
 
@@ -67,7 +69,9 @@ export class S3Transport {
       },
     );
     request.on('timeout', () => {
-      request.destroy(new SilentConnection(`nothing moved for ${this.idleTimeoutMs / 1000} s`));
+      const silence = new SilentConnection(`nothing moved for ${this.idleTimeoutMs / 1000} s`);
+      if (exchange !== undefined) exchange.silence = silence;
+      request.destroy(silence);
     });
     return request;
   }) as typeof http.request;

@@ -1,0 +1,322 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { parseLocation, type S3Location } from '../../lib/store/location.js';
+import { retrying } from '../../lib/store/retrying.js';
+import type { S3Credentials } from '../../lib/store/s3-settings.js';
+import { S3Store } from '../../lib/store/s3-store.js';
+import { s3ErrorAnswer, startScriptedServer, type Answer, type ScriptedServer } from '../helpers/scripted-server.js';
+
+const SECRET = 'the-secret-that-nobody-may-see';
+const RANGE = { offsetBytes: 10, lengthBytes: 20 };
+
+let server: ScriptedServer;
+let store: S3Store;
+let credentials: S3Credentials;
+let credentialsRead: number;
+
+beforeEach(async () => {
+  server = await startScriptedServer();
+  credentials = { accessKey: 'ACCESSKEYID', secretKey: SECRET, sessionToken: undefined };
+  credentialsRead = 0;
+  store = newStore();
+});
+afterEach(async () => {
+  await store.close();
+  await server.close();
+});
+
+function newStore(idleTimeoutMs?: number): S3Store {
+  const { hostname, port } = new URL(server.url);
+  return new S3Store(
+    parseLocation('s3://bucket/prefix') as S3Location,
+    {
+      endpoint: { url: server.url, host: hostname, port: Number(port), secure: false, pathStyle: true },
+      region: 'us-east-1',
+      readCredentials: () => {
+        credentialsRead += 1;
+        return Promise.resolve(credentials);
+      },
+    },
+    idleTimeoutMs,
+  );
+}
+
+const body =
+  (status: number, headers: Record<string, string>, bytes: Buffer): Answer =>
+  (_, response) =>
+    void response.writeHead(status, headers).end(bytes);
+
+describe('the S3 store maps what the server answers', () => {
+  it.each([
+    [500, 'InternalError', 'UNREACHABLE'],
+    [502, 'BadGateway', 'UNREACHABLE'],
+    [503, 'SlowDown', 'UNREACHABLE'],
+    [503, 'ServiceUnavailable', 'UNREACHABLE'],
+    [504, 'GatewayTimeout', 'UNREACHABLE'],
+    [507, 'InsufficientStorage', 'UNREACHABLE'],
+    [520, 'Unknown', 'UNREACHABLE'],
+    [408, 'RequestTimeout', 'UNREACHABLE'],
+    [400, 'RequestTimeout', 'UNREACHABLE'],
+    [400, 'IncompleteBody', 'UNREACHABLE'],
+    [409, 'OperationAborted', 'UNREACHABLE'],
+    [409, 'ConditionalRequestConflict', 'UNREACHABLE'],
+    [429, 'TooManyRequests', 'UNREACHABLE'],
+    [499, 'ClientClosedRequest', 'UNREACHABLE'],
+    [404, 'NoSuchKey', 'NOT_FOUND'],
+    [404, 'NoSuchBucket', 'REFUSED'],
+    [404, 'SomethingElse', 'REFUSED'],
+    [403, 'AccessDenied', 'REFUSED'],
+    [403, 'SignatureDoesNotMatch', 'REFUSED'],
+    [403, 'InvalidAccessKeyId', 'REFUSED'],
+    [400, 'ExpiredToken', 'REFUSED'],
+    [400, 'InvalidToken', 'REFUSED'],
+    [403, 'RequestTimeTooSkewed', 'REFUSED'],
+    [403, 'WhateverElse', 'REFUSED'],
+    [301, 'PermanentRedirect', 'REFUSED'],
+    [400, 'AuthorizationHeaderMalformed', 'REFUSED'],
+    [400, 'InvalidRequest', 'REFUSED'],
+    [416, 'InvalidRange', 'DAMAGED'],
+    [501, 'NotImplemented', 'UNSUPPORTED'],
+  ])('%i %s is %s', async (status, s3Code, code) => {
+    server.answer = s3ErrorAnswer(status, s3Code);
+    const error = await failure(store.get('dir/key', { range: RANGE }));
+    expect(error).toMatchObject({ code, facts: { location: 's3://bucket/prefix', key: 'dir/key' } });
+    expect(error.message).toMatch(/^[^\n]+\.$/);
+    expect(server.requests).toHaveLength(1);
+  });
+
+  it.each([
+    [500, 'UNREACHABLE'],
+    [403, 'REFUSED'],
+    [404, 'REFUSED'],
+    [400, 'REFUSED'],
+  ])('%i with a page for people instead of XML is %s', async (status, code) => {
+    server.answer = body(status, { 'content-type': 'text/html' }, Buffer.from('<html><body>Oops<br></html>'));
+    expect(await failure(store.get('key'))).toMatchObject({ code });
+    server.answer = body(status, {}, Buffer.alloc(0));
+    expect(await failure(store.get('key'))).toMatchObject({ code });
+  });
+
+  it('412 to a put with ifAbsent is EXISTS', async () => {
+    server.answer = s3ErrorAnswer(412, 'PreconditionFailed');
+    expect(await failure(store.put('key', Buffer.from('x'), { ifAbsent: true }))).toMatchObject({ code: 'EXISTS' });
+    expect(server.requests[0]?.headers['if-none-match']).toBe('*');
+  });
+
+  it('404 NoSuchKey to a delete is success', async () => {
+    server.answer = s3ErrorAnswer(404, 'NoSuchKey');
+    await expect(store.delete('key')).resolves.toBeUndefined();
+  });
+
+  it('409 to a race of creators is tried again by the retrying decorator', async () => {
+    let answers = 0;
+    server.answer = (request, response) => {
+      answers += 1;
+      if (answers === 1) s3ErrorAnswer(409, 'ConditionalRequestConflict')(request, response);
+      else response.writeHead(200).end();
+    };
+    await retrying(store, { timeoutMs: 10_000, random: () => 0 }).put('key', Buffer.from('x'), { ifAbsent: true });
+    expect(answers).toBe(2);
+  });
+});
+
+describe('the S3 store takes no body for success that is not exactly what was asked for', () => {
+  const asked = { range: RANGE };
+  const partial = { 'content-range': 'bytes 10-29/100' };
+
+  it('returns a range that is right', async () => {
+    server.answer = body(206, partial, Buffer.alloc(20, 1));
+    expect(await store.get('key', asked)).toEqual(Buffer.alloc(20, 1));
+  });
+
+  it('a body that breaks off is UNREACHABLE', async () => {
+    server.answer = (_, response) => {
+      response.writeHead(206, { ...partial, 'content-length': '20' });
+      response.write(Buffer.alloc(5), () => response.destroy());
+    };
+    expect(await failure(store.get('key', asked))).toMatchObject({ code: 'UNREACHABLE' });
+  });
+
+  it('a body of unknown length that is too short or too long is UNREACHABLE', async () => {
+    for (const lengthBytes of [0, 19, 21, 5_000_000]) {
+      server.answer = body(206, { ...partial, 'transfer-encoding': 'chunked' }, Buffer.alloc(lengthBytes));
+      expect(await failure(store.get('key', asked))).toMatchObject({ code: 'UNREACHABLE' });
+    }
+  });
+
+  it('a whole object that breaks off is UNREACHABLE, with and without a length', async () => {
+    for (const headers of [{ 'content-length': '1000' }, { 'transfer-encoding': 'chunked' }]) {
+      server.answer = (_, response) => {
+        response.writeHead(200, headers);
+        response.write(Buffer.alloc(5), () => response.destroy());
+      };
+      expect(await failure(store.get('key'))).toMatchObject({ code: 'UNREACHABLE' });
+    }
+  });
+
+  it('a range that the object does not have in full is DAMAGED', async () => {
+    server.answer = body(206, { 'content-range': 'bytes 10-14/15' }, Buffer.alloc(5));
+    expect(await failure(store.get('key', asked))).toMatchObject({ code: 'DAMAGED', facts: { sizeBytes: 15 } });
+  });
+
+  it('a server that ignores ranges, or answers another one, is UNSUPPORTED', async () => {
+    for (const answer of [
+      body(200, {}, Buffer.alloc(100)),
+      body(200, {}, Buffer.alloc(20)),
+      body(206, {}, Buffer.alloc(20)),
+      body(206, { 'content-range': 'bytes 0-19/100' }, Buffer.alloc(20)),
+      body(206, { 'content-range': 'bytes 10-39/100' }, Buffer.alloc(30)),
+    ]) {
+      server.answer = answer;
+      expect(await failure(store.get('key', asked))).toMatchObject({ code: 'UNSUPPORTED' });
+    }
+  });
+
+  it('the whole object for the range of the whole object is right', async () => {
+    server.answer = body(200, {}, Buffer.alloc(30, 9));
+    expect(await store.get('key', { range: { offsetBytes: 0, lengthBytes: 30 } })).toEqual(Buffer.alloc(30, 9));
+  });
+});
+
+describe('the S3 store does not hang', () => {
+  const silentServers: [string, Answer][] = [
+    ['before its answer', () => undefined],
+    ['in the middle of a body', (_, response) => void response.writeHead(200, { 'content-length': '10' }).write('x')],
+  ];
+
+  it.each(silentServers)('on a server that falls silent %s: UNREACHABLE', async (_, answer) => {
+    await store.close();
+    store = newStore(50);
+    server.answer = answer;
+    const error = await failure(store.get('key'));
+    expect(error).toMatchObject({ code: 'UNREACHABLE' });
+    expect(error.message).toContain('in time');
+  });
+
+  it.each(silentServers)('on an abort while the server is silent %s: ABORTED', async (_, answer) => {
+    server.answer = answer;
+    const controller = new AbortController();
+    const arrived = server.nextRequest();
+    const get = failure(store.get('key', { signal: controller.signal }));
+    await arrived;
+    controller.abort();
+    expect(await get).toMatchObject({ code: 'ABORTED' });
+  });
+
+  it('on an abort of a put that is not answered: ABORTED', async () => {
+    server.answer = () => undefined;
+    const controller = new AbortController();
+    const arrived = server.nextRequest();
+    const put = failure(store.put('key', Buffer.alloc(100_000), { signal: controller.signal }));
+    await arrived;
+    controller.abort();
+    expect(await put).toMatchObject({ code: 'ABORTED' });
+  });
+});
+
+describe('the S3 store reads a listing with distrust', () => {
+  const listing = (inner: string): Answer =>
+    body(200, { 'content-type': 'application/xml' }, Buffer.from(`<ListBucketResult>${inner}</ListBucketResult>`));
+  const contents = (key: string, size = '5', time = '2024-05-06T07:08:09.000Z'): string =>
+    `<Contents><Key>${key}</Key><Size>${size}</Size><LastModified>${time}</LastModified></Contents>`;
+
+  it('keeps keys under the prefix, and leaves out all others', async () => {
+    server.answer = listing(
+      [
+        'prefix/a/1',
+        'prefix/a/folder-marker/',
+        'elsewhere/a/2',
+        'prefix/b',
+        'prefix/a/../x',
+        'prefixa/3',
+        'prefix/a/%2B+%25',
+      ]
+        .map((key) => contents(key))
+        .join(''),
+    );
+    expect(await store.list('a/')).toEqual({
+      objects: ['a/+ %', 'a/1'].map((key) => ({
+        key,
+        sizeBytes: 5,
+        modifiedMs: Date.UTC(2024, 4, 6, 7, 8, 9),
+      })),
+      prefixes: [],
+    });
+  });
+
+  it.each([
+    ['a size that is none', contents('prefix/a', 'many')],
+    ['a negative size', contents('prefix/a', '-5')],
+    ['a time that is none', contents('prefix/a', '5', 'yesterday')],
+    ['no way to go on', '<IsTruncated>true</IsTruncated>'],
+  ])('with %s it is UNSUPPORTED', async (_, inner) => {
+    server.answer = listing(inner);
+    expect(await failure(store.list(''))).toMatchObject({ code: 'UNSUPPORTED' });
+  });
+
+  it('that does not move on it gives up', async () => {
+    server.answer = listing('<IsTruncated>true</IsTruncated><NextContinuationToken>12</NextContinuationToken>');
+    expect(await failure(store.list(''))).toMatchObject({ code: 'UNSUPPORTED' });
+    expect(server.requests).toHaveLength(2);
+  });
+
+  it('that is no XML of S3 it takes for trouble, never for an empty bucket', async () => {
+    for (const answer of [body(200, {}, Buffer.from('<html></html>')), body(200, {}, Buffer.alloc(0))]) {
+      server.answer = answer;
+      expect(await failure(store.list(''))).toMatchObject({ code: 'UNREACHABLE' });
+    }
+  });
+});
+
+describe('credentials', () => {
+  it('that expire after the store has worked are read again, and the call goes on', async () => {
+    server.answer = (_, response) => void response.writeHead(200).end('x');
+    await store.get('key');
+    credentials = { accessKey: 'NEWKEY', secretKey: SECRET, sessionToken: 'new-token' };
+    server.answer = (request, response) => {
+      if (request.headers['x-amz-security-token'] === 'new-token') response.writeHead(200).end('y');
+      else s3ErrorAnswer(400, 'ExpiredToken')(request, response);
+    };
+    expect(await failure(store.get('key'))).toMatchObject({ code: 'UNREACHABLE' });
+    expect((await store.get('key')).toString()).toBe('y');
+    expect(credentialsRead).toBe(2);
+  });
+
+  it('that can be had only later are asked for again by the next call', async () => {
+    const { hostname, port } = new URL(server.url);
+    let tries = 0;
+    const late = new S3Store(parseLocation('s3://bucket') as S3Location, {
+      endpoint: { url: server.url, host: hostname, port: Number(port), secure: false, pathStyle: true },
+      region: 'us-east-1',
+      readCredentials: () => {
+        tries += 1;
+        return tries === 1 ? Promise.reject(new Error('not yet')) : Promise.resolve(credentials);
+      },
+    });
+    server.answer = (_, response) => void response.writeHead(200).end('x');
+    await expect(late.get('key')).rejects.toThrow();
+    expect((await late.get('key')).toString()).toBe('x');
+    await late.close();
+  });
+
+  it('are in no error, whatever the server repeats of them', async () => {
+    server.answer = s3ErrorAnswer(
+      403,
+      'SignatureDoesNotMatch',
+      'no</Message><AWSAccessKeyId>ACCESSKEYID</AWSAccessKeyId><StringToSign>AWS4</StringToSign><Message>',
+    );
+    const error = await failure(store.get('key'));
+    const all = JSON.stringify([error.message, error.stack, error, String(error.cause)]);
+    expect(all).not.toContain('ACCESSKEYID');
+    expect(all).not.toContain(SECRET);
+    expect(error.cause).toBeUndefined();
+  });
+});
+
+async function failure(promise: Promise<unknown>): Promise<Error & { facts: Record<string, unknown> }> {
+  try {
+    await promise;
+  } catch (error) {
+    return error as Error & { facts: Record<string, unknown> };
+  }
+  throw new Error('the call succeeded, and a failure was expected');
+}
