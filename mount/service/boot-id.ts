@@ -10,7 +10,6 @@
  */
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { readMountTable } from './mount-table.js';
 
 /** Environment variable by which tests pretend that the host was started again. */
 export const TEST_BOOT_ID = 'LAZYDISK_TEST_BOOT_ID';
@@ -39,8 +38,9 @@ async function diskSequence(device: string): Promise<string> {
 }
 
 async function oldestMountId(device: string): Promise<string> {
-  const table = await readMountTable(1).catch(() => []);
-  const ids = table.filter((entry) => entry.device === device).map((entry) => entry.mountId);
+  const table = await readFile('/proc/1/mountinfo', 'utf8').catch(() => '');
+  const fields = table.split('\n').map((line) => line.split(' ')); // mount id, parent's id, major:minor, ...
+  const ids = fields.filter((line) => line[2] === device).map((line) => Number(line[0]));
   return ids.length === 0 ? '' : String(Math.min(...ids));
 }
 

@@ -2,8 +2,9 @@
  * Asks a daemon over its control socket. Errors of the daemon are thrown as the LazydiskError that they were there.
  */
 import { request as httpRequest } from 'node:http';
-import type { CommitOutcome, ImageStatus } from '../../lib/image/api.js';
+import type { CommitOutcome } from '../../lib/image/api.js';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
+import type { ImageStatusDocument, MountStatus } from '../tree/status-schema.js';
 import { fromWire, type ControlCommands, type RequestBody, type RequestName } from './control-protocol.js';
 import { withSocketPath } from './socket-path.js';
 
@@ -38,13 +39,13 @@ export class ControlClient implements ControlCommands {
     await this.post('unmount', {});
   }
 
-  async status(timeoutMs = STATUS_TIMEOUT_MS): Promise<Readonly<Record<string, unknown>>> {
-    return (await this.call('GET', '/status', undefined, timeoutMs)) as Record<string, unknown>;
+  async status(timeoutMs = STATUS_TIMEOUT_MS): Promise<MountStatus> {
+    return (await this.call('GET', '/status', undefined, timeoutMs)) as MountStatus;
   }
 
-  async imageStatus(image: string): Promise<ImageStatus> {
+  async imageStatus(image: string): Promise<ImageStatusDocument> {
     const path = `/images/${encodeURIComponent(image)}/status`;
-    return (await this.call('GET', path, undefined, STATUS_TIMEOUT_MS)) as ImageStatus;
+    return (await this.call('GET', path, undefined, STATUS_TIMEOUT_MS)) as ImageStatusDocument;
   }
 
   private post<Name extends RequestName>(name: Name, body: RequestBody<Name>): Promise<unknown> {

@@ -5,8 +5,9 @@
  * had met them itself. The HTTP status repeats the code for other clients.
  */
 import { z } from 'zod';
-import type { CommitOutcome, ImageStatus } from '../../lib/image/api.js';
+import type { CommitOutcome } from '../../lib/image/api.js';
 import { LazydiskError, messageOf, type ErrorCode } from '../../lib/util/errors.js';
+import type { ImageStatusDocument, MountStatus } from '../tree/status-schema.js';
 
 /** Path of the socket within the state directory. */
 export const SOCKET_NAME = 'control.sock';
@@ -21,10 +22,9 @@ export interface ControlCommands {
   ): Promise<{ image: string; number: number }>;
   revert(image: string, number?: number): Promise<void>;
   unlock(image: string): Promise<void>;
-  /** Status of the whole mount, JSON. */
-  status(): Promise<Readonly<Record<string, unknown>>>;
+  status(): Promise<MountStatus>;
   /** NOT_FOUND. */
-  imageStatus(image: string): Promise<ImageStatus>;
+  imageStatus(image: string): Promise<ImageStatusDocument>;
   /** Unmounts; BUSY says who holds it. When it resolves, the mount is gone and the daemon is about to flush and end. */
   unmount(): Promise<void>;
 }

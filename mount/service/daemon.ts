@@ -10,13 +10,12 @@
  * it and serving goes on; another SIGTERM after that aborts the connection. SIGHUP is ignored: a daemon has no terminal.
  */
 import { join } from 'node:path';
-import { hasCode, LazydiskError } from '../../lib/util/errors.js';
+import { LazydiskError } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
 import type { Driver, EndReason, MountOptions } from '../fuse/driver.js';
 import type { FileSystem } from '../fuse/file-system.js';
 import { SOCKET_NAME, type ControlCommands } from './control-protocol.js';
 import { ControlServer } from './control-server.js';
-import { describeHolders, findHolders } from './holders.js';
 import { thisProcess } from './processes.js';
 import type { Registry } from './registry.js';
 
@@ -46,8 +45,6 @@ export interface DaemonParts {
   readonly repository: { readonly url: string; readonly endpoint: string | null };
   readonly registry: Registry;
   readonly log: Log;
-  /** Clears what an aborted connection leaves on the mountpoint. */
-  readonly clearMountpoint: () => Promise<void>;
   /** Where SIGTERM and SIGINT come from; the process by default. */
   readonly signals?: SignalSource;
 }
@@ -113,9 +110,6 @@ export async function serve(live: LiveMount): Promise<DaemonEnd> {
   else log.info('Unmounted.', { mountpoint: mount.mountpoint });
 
   let clean = reason.kind === 'unmounted';
-  await parts.clearMountpoint().catch((error: unknown) => {
-    log.warn('The mountpoint could not be cleared.', { error });
-  });
   // Commands that run reach into the layers: they come to their end first.
   await control.close(COMMAND_GRACE_MS).catch((error: unknown) => {
     log.error('The control socket could not be closed.', { error });
@@ -129,24 +123,13 @@ export async function serve(live: LiveMount): Promise<DaemonEnd> {
   return { reason, clean };
 }
 
-/** Unmounts; BUSY names the holders. */
-async function unmount(parts: DaemonParts, running: ReadonlySet<string> = new Set()): Promise<void> {
+/** Unmounts; BUSY names who holds the mount, or the command that runs. */
+async function unmount(parts: DaemonParts, running: ReadonlySet<string>): Promise<void> {
   const [work] = running;
   if (work !== undefined) {
     throw new LazydiskError('BUSY', `${parts.mount.mountpoint} is at work (${work}): wait until that is done.`);
   }
-  try {
-    await parts.stack.driver.unmount();
-  } catch (error) {
-    if (!hasCode(error, 'BUSY')) throw error;
-    const { mountpoint } = parts.mount;
-    const holders = await findHolders(mountpoint);
-    throw new LazydiskError(
-      'BUSY',
-      `${mountpoint} is in use: ${describeHolders(holders)}. End what uses it, then unmount again.`,
-      { cause: error, facts: { mountpoint, holders } },
-    );
-  }
+  await parts.stack.driver.unmount();
 }
 
 /** The commands of the mount, and unmount, which is refused while one of them runs. */
@@ -187,10 +170,12 @@ function terminator(parts: DaemonParts): () => void {
     }
     state = 'asking';
     try {
-      await unmount(parts);
+      await stack.driver.unmount();
     } catch (error) {
       state = 'refused';
-      log.warn('Asked to end, but the mount is in use; serving goes on. Another signal aborts it.', { error });
+      log.warn('Asked to end, but the mount is not to be unmounted now; serving goes on. Another signal aborts it.', {
+        error,
+      });
     }
   };
   return () => {

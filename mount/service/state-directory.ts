@@ -15,10 +15,11 @@ import { readdir, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { decodeMarker, type RepositoryMarker } from '../../lib/format/marker.js';
 import type { RandomId } from '../../lib/format/references.js';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import { createFile, makePrivateFolder, replaceFile } from './files.js';
-import { isWithin } from './holders.js';
+import { isWithin } from './mountpoint.js';
 
 const STATE_VERSION = 1;
 const STATE_FILE = 'state.json';
@@ -31,8 +32,8 @@ const recordSchema = z.object({
   repositoryUrl: z.string(),
   endpoint: z.string().nullable(),
   repositoryId: randomId,
-  /** The repository's marker as it was last read, for a start without the store. */
-  marker: z.unknown(),
+  /** The repository's marker as it was last read, for a start without the store; its own codec checks it. */
+  marker: z.record(z.string(), z.unknown()),
 });
 
 /** Which repository a directory is for. */
@@ -40,10 +41,13 @@ export interface RepositoryIdentity {
   readonly repositoryUrl: string;
   readonly endpoint: string | null;
   readonly repositoryId: RandomId;
-  readonly marker: unknown;
+  readonly marker: RepositoryMarker;
 }
 
 /** Content of state.json. */
+/** File of the daemon's log in a state directory. */
+export const LOG_NAME = 'daemon.log';
+
 export type StateRecord = RepositoryIdentity & { readonly stateVersion: 1; readonly stateId: RandomId };
 
 export interface StateDirectory {
@@ -89,7 +93,8 @@ export async function readStateDirectory(path: string): Promise<StateDirectory |
   }
   const parsed = recordSchema.safeParse(value);
   if (!parsed.success) throw damaged(file, parsed.error.issues[0]?.message ?? 'not valid', parsed.error);
-  return { path, record: parsed.data };
+  const { marker, ...facts } = parsed.data;
+  return { path, record: { ...facts, marker: checkedMarker(marker) } };
 }
 
 /** The directory below `root` that was last used for this URL and endpoint, or undefined. Unreadable ones are passed over. */
@@ -115,15 +120,18 @@ export interface PlacementRules {
   readonly mountpoint: string;
   /** Accept a file system in memory, whose content is lost with the host. */
   readonly force: boolean;
+  /** Which folder it is, and the option that chooses it. */
+  readonly what?: 'state' | 'cache';
 }
 
 /** USAGE: on the mount itself, or in memory without `force`. `path` need not exist. Resolves to the resolved path. */
 export async function checkPlacement(path: string, rules: PlacementRules): Promise<string> {
+  const { what = 'state' } = rules;
   const resolved = await resolveMissing(resolve(path));
   if (isWithin(resolved, rules.mountpoint)) {
     throw new LazydiskError(
       'USAGE',
-      `The state directory ${resolved} lies on the mountpoint ${rules.mountpoint} itself: choose one elsewhere with --state.`,
+      `The ${what} directory ${resolved} lies on the mountpoint ${rules.mountpoint} itself: choose one elsewhere with --${what}.`,
     );
   }
   const { type } = await statfs(await nearestExisting(resolved));
@@ -178,6 +186,11 @@ export async function refreshStateDirectory(
 
 function encode(record: StateRecord): string {
   return `${JSON.stringify(record, null, 2)}\n`;
+}
+
+/** DAMAGED, UNSUPPORTED. */
+function checkedMarker(marker: unknown): RepositoryMarker {
+  return decodeMarker(Buffer.from(JSON.stringify(marker)));
 }
 
 function damaged(file: string, reason: string, cause: unknown): LazydiskError {

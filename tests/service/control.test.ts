@@ -3,12 +3,12 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync, existsSync } f
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ImageStatus } from '../../lib/image/api.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { silentLog } from '../../lib/util/log.js';
 import { ControlClient } from '../../mount/service/control-client.js';
 import type { ControlCommands } from '../../mount/service/control-protocol.js';
 import { ControlServer } from '../../mount/service/control-server.js';
+import type { ImageStatusDocument, MountStatus } from '../../mount/tree/status-schema.js';
 
 const COMMITTED = {
   image: 'vm',
@@ -44,9 +44,9 @@ class FakeCommands implements ControlCommands {
     this.asked.push(['unmount']);
     return Promise.resolve();
   };
-  status: ControlCommands['status'] = () => Promise.resolve({ schemaVersion: 1 });
+  status: ControlCommands['status'] = () => Promise.resolve({ schemaVersion: 1 } as MountStatus);
   imageStatus: ControlCommands['imageStatus'] = (image) => {
-    if (image === 'vm') return Promise.resolve({ image } as ImageStatus);
+    if (image === 'vm') return Promise.resolve({ image } as ImageStatusDocument);
     return Promise.reject(new LazydiskError('NOT_FOUND', `There is no image ${image}.`, { facts: { image } }));
   };
 }

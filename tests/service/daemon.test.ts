@@ -65,7 +65,7 @@ function setUp(changes: { commands?: Partial<ControlCommands>; failingCloser?: b
     stack: {
       driver,
       fileSystem: {} as FileSystem,
-      commands: { status: () => Promise.resolve({ health: 'ok' }), ...changes.commands } as ControlCommands,
+      commands: { status: () => Promise.resolve({ health: 'ok' }), ...changes.commands } as unknown as ControlCommands,
       closers: ['catalogue', 'mirror', 'database'].map((name) => ({
         name,
         close: () => {
@@ -81,10 +81,6 @@ function setUp(changes: { commands?: Partial<ControlCommands>; failingCloser?: b
     repository: { url: 'file:///r', endpoint: null },
     registry,
     log,
-    clearMountpoint: () => {
-      order.push('clear');
-      return Promise.resolve();
-    },
     signals,
   };
   return { parts, driver, order, lines, signals, registry, client: new ControlClient(join(folder, 'control.sock')) };
@@ -105,7 +101,7 @@ test('a live mount is registered and answers; the verb unmount ends it in order 
   expect(await client.status()).toEqual({ health: 'ok' });
   await client.unmount();
   expect(await ending).toEqual({ reason: { kind: 'unmounted' }, clean: true });
-  expect(order).toEqual(['clear', 'catalogue', 'mirror', 'database']);
+  expect(order).toEqual(['catalogue', 'mirror', 'database']);
   expect(await registry.find('/nowhere')).toBeUndefined();
   expect(existsSync(join(folder, 'control.sock'))).toBe(false);
 });
@@ -115,7 +111,7 @@ test('umount(8) ends it the same way', async () => {
   const ending = serve(await openMount(parts));
   driver.end({ kind: 'unmounted' });
   expect((await ending).clean).toBe(true);
-  expect(order).toEqual(['clear', 'catalogue', 'mirror', 'database']);
+  expect(order).toEqual(['catalogue', 'mirror', 'database']);
 });
 
 test.each(['SIGTERM', 'SIGINT'])('%s unmounts, and no listener stays', async (signal) => {
@@ -133,16 +129,16 @@ test('a busy mount is not ended by the verb or the first SIGTERM; the second one
   const ending = serve(await openMount(parts));
   await expect(client.unmount()).rejects.toMatchObject({
     code: 'BUSY',
-    message: expect.stringContaining('/nowhere is in use'),
+    message: 'busy',
   });
   signals.emit('SIGTERM');
-  await untilLogged(lines, /in use; serving goes on/);
+  await untilLogged(lines, /serving goes on/);
   expect(await client.status()).toEqual({ health: 'ok' });
   expect(order).toEqual([]);
   signals.emit('SIGTERM');
   expect((await ending).clean).toBe(false);
   expect(driver.done).toEqual(['start', 'unmount', 'unmount', 'abort']);
-  expect(order).toEqual(['clear', 'catalogue', 'mirror', 'database']);
+  expect(order).toEqual(['catalogue', 'mirror', 'database']);
 });
 
 test('SIGHUP changes nothing', async () => {
@@ -177,7 +173,7 @@ test('a layer that fails to close does not keep the others open, and the end is 
   const ending = serve(await openMount(parts));
   driver.end({ kind: 'unmounted' });
   expect((await ending).clean).toBe(false);
-  expect(order).toEqual(['clear', 'catalogue', 'mirror', 'database']);
+  expect(order).toEqual(['catalogue', 'mirror', 'database']);
 });
 
 test('a mount that fails to start leaves no socket, no entry and nothing open', async () => {

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { RepositoryMarker } from '../../lib/format/marker.js';
 import { currentBootId, TEST_BOOT_ID } from '../../mount/service/boot-id.js';
 import {
   checkPlacement,
@@ -30,12 +31,16 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
+function marker(repositoryId: string): RepositoryMarker {
+  return { formatVersion: 1, repositoryId, requires: [], allows: [], defaultChunkSizeBytes: 262_144 };
+}
+
 function identity(changes: Partial<RepositoryIdentity> = {}): RepositoryIdentity {
   return {
     repositoryUrl: 's3://bucket/prefix',
     endpoint: 'http://127.0.0.1:9000',
     repositoryId: 'a'.repeat(32),
-    marker: { formatVersion: 1, anything: ['else'] },
+    marker: marker('a'.repeat(32)),
     ...changes,
   };
 }

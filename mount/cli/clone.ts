@@ -1,0 +1,71 @@
+/** `lazydisk clone`: a new image from a snapshot, whatever its size, by one small object. */
+import { randomId } from '../../lib/format/checksums.js';
+import type { Repository } from '../../lib/repository/api.js';
+import { cloneSnapshot } from '../../lib/repository/clone.js';
+import { LazydiskError } from '../../lib/util/errors.js';
+import { ControlClient } from '../service/control-client.js';
+import { parseImageName, parseImageReference } from './image-reference.js';
+import { withRepository } from './store-stack.js';
+import { defineVerb, storeTimeoutMs, WHERE } from './verb.js';
+import { resolveWhere } from './where.js';
+
+export const cloneVerb = defineVerb({
+  command: 'clone <where> <image> <new-image>',
+  summary: 'Make a new image from a snapshot; costs one small object',
+  examples: [
+    ['clone /mnt debian-12 vm-01', 'from the newest snapshot'],
+    ['clone s3://images/prod debian-12@3 vm-02', 'from snapshot 3, without a mount'],
+    ['clone /mnt vm-01 vm-01-copy --commit', 'commit what was written to vm-01 first'],
+  ],
+  options: (program) =>
+    program
+      .positional('where', WHERE)
+      .positional('image', { type: 'string', demandOption: true, describe: 'source: image, or image@N' })
+      .positional('new-image', { type: 'string', demandOption: true, describe: 'name of the new image' })
+      .option('commit', { type: 'boolean', default: false, describe: 'commit uncommitted writes of the source first' }),
+  run: async (options, { output, registry, environment }) => {
+    const { image, number } = parseImageReference(options.image);
+    const newImage = parseImageName(options.newImage);
+    if (options.commit && number !== undefined) {
+      throw new LazydiskError('USAGE', '--commit clones what was written last, so the source takes no @N with it.');
+    }
+    const where = await resolveWhere(options.where, options.endpoint, registry);
+    if (options.commit && where.kind === 'repository') {
+      throw new LazydiskError(
+        'USAGE',
+        'clone --commit takes a mountpoint, not a repository: only a mount has local writes.',
+      );
+    }
+    const made =
+      where.kind === 'mount'
+        ? await new ControlClient(where.mount.socket).clone(image, newImage, {
+            commit: options.commit,
+            ...(number === undefined ? {} : { number }),
+          })
+        : await withRepository(where.repository, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
+            cloneStored(repository, image, number, newImage),
+          );
+    output.result(made, () => `${made.image}@${String(made.number)} is a clone of ${options.image}`);
+  },
+});
+
+async function cloneStored(
+  repository: Repository,
+  image: string,
+  number: number | undefined,
+  newImage: string,
+): Promise<{ image: string; number: number }> {
+  await repository.assertExclusivePuts();
+  const from = number ?? (await newestNumber(repository, image));
+  const record = await cloneSnapshot(repository, { from: image, number: from, to: newImage, writerId: randomId() });
+  return { image: newImage, number: record.number };
+}
+
+/** NOT_FOUND: no such image, or it has no snapshot. */
+export async function newestNumber(repository: Repository, image: string): Promise<number> {
+  const newest = (await repository.listImage(image)).snapshots.at(-1);
+  if (newest !== undefined) return newest.number;
+  throw new LazydiskError('NOT_FOUND', `There is no image ${image} in ${repository.store.location}.`, {
+    facts: { image },
+  });
+}

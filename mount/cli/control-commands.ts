@@ -1,0 +1,32 @@
+/** The commands of a tree as the control API offers them: a failed outcome becomes the error that it was. */
+import type { CommitOutcome } from '../../lib/image/api.js';
+import type { MountStack } from '../service/daemon.js';
+import { throwIfFailed, type CloneResult, type Commands } from '../tree/commands.js';
+import type { CommandOutcome } from '../tree/outcomes.js';
+import type { Tree } from '../tree/tree.js';
+
+export function controlCommands({
+  commands,
+  status,
+  imageStatus,
+}: Pick<Tree, 'status' | 'imageStatus'> & { commands: Commands }): MountStack['commands'] {
+  return {
+    commit: async (image, label) => resultOf<CommitOutcome>(await commands.commit(image, label)),
+    clone: async (image, newImage, { number, commit }) =>
+      resultOf<CloneResult>(await commands.clone(image, number, newImage, commit === undefined ? {} : { commit })),
+    revert: async (image, number) => {
+      throwIfFailed(await commands.revert(image, number));
+    },
+    unlock: async (image) => {
+      throwIfFailed(await commands.unlock(image));
+    },
+    status: () => status(),
+    imageStatus: (image) => imageStatus(image),
+  };
+}
+
+/** What a verb answers is said in its comment in mount/tree/commands.ts. */
+function resultOf<Result>(outcome: CommandOutcome): Result {
+  throwIfFailed(outcome);
+  return outcome.result as Result;
+}

@@ -1,0 +1,83 @@
+/** `lazydisk delete`: removes snapshots. Their numbers stay used; their space is given back by a later verb. */
+import { createInterface } from 'node:readline/promises';
+import type { Repository } from '../../lib/repository/api.js';
+import { hasCode, LazydiskError } from '../../lib/util/errors.js';
+import { parseSnapshotRange, type SnapshotRange } from './image-reference.js';
+import type { Output } from './output.js';
+import { withRepository } from './store-stack.js';
+import { defineVerb, storeTimeoutMs, WHERE } from './verb.js';
+import { resolveWhere } from './where.js';
+
+export const deleteVerb = defineVerb({
+  command: 'delete <where> <image>',
+  summary: 'Delete an image, a snapshot, or a range of snapshots',
+  examples: [
+    ['delete s3://images/prod vm-01@3', 'one snapshot'],
+    ['delete /mnt vm-01@1..7 --yes', 'seven snapshots, without asking'],
+    ['delete /mnt vm-01 --yes', 'the whole image'],
+  ],
+  options: (program) =>
+    program
+      .positional('where', WHERE)
+      .positional('image', { type: 'string', demandOption: true, describe: 'image, image@N or image@N..M' })
+      .option('yes', { type: 'boolean', default: false, describe: 'do not ask' }),
+  run: async (options, { output, registry, environment }) => {
+    const range = parseSnapshotRange(options.image);
+    const where = await resolveWhere(options.where, options.endpoint, registry);
+    await withRepository(where.repository, { environment, timeoutMs: storeTimeoutMs(options) }, async (repository) => {
+      const numbers = await chosen(repository, range);
+      if (!options.yes) await confirm(range.image, numbers, output);
+      for (const number of numbers) await repository.deleteSnapshot(range.image, number);
+      output.result({ image: range.image, deleted: numbers }, () => `deleted ${spoken(range.image, numbers)}`);
+    });
+  },
+});
+
+/** The living snapshots of the range; all is looked at before anything is deleted. NOT_FOUND, LOCKED. */
+async function chosen(repository: Repository, { image, numbers }: SnapshotRange): Promise<number[]> {
+  const listing = await repository.listImage(image);
+  const living = listing.snapshots.map((snapshot) => snapshot.number);
+  const wanted = living.filter(
+    (number) => numbers === undefined || (number >= numbers.first && number <= numbers.last),
+  );
+  const single = numbers !== undefined && numbers.first === numbers.last;
+  // An interrupted deletion left a tombstone and perhaps the record: deleting again finishes it.
+  if (wanted.length === 0 && single && listing.deleted.includes(numbers.first)) return [numbers.first];
+  if (wanted.length === 0) {
+    const what = numbers === undefined ? `no image ${image}` : `no such snapshot of ${image}`;
+    throw new LazydiskError('NOT_FOUND', `There is ${what} in ${repository.store.location}.`, { facts: { image } });
+  }
+  const { writer } = listing;
+  if (writer !== null && (numbers === undefined || (writer.base !== null && wanted.includes(writer.base.number)))) {
+    const base = writer.base === null ? '' : ` and stands on snapshot ${String(writer.base.number)}`;
+    throw new LazydiskError(
+      'LOCKED',
+      `${image} is being written by ${writer.host} (pid ${String(writer.pid)})${base}: unmount it there, or \`lazydisk unlock\` it if that host is gone.`,
+      { facts: { image, lock: writer } },
+    );
+  }
+  return wanted;
+}
+
+async function confirm(image: string, numbers: readonly number[], output: Output): Promise<void> {
+  const what = spoken(image, numbers);
+  if (output.streams.stdin.isTTY !== true || output.json) {
+    throw new LazydiskError('USAGE', `Deleting ${what} needs --yes when nobody can be asked.`);
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await terminal.question(`Delete ${what}? [y/N] `);
+    if (!/^y(es)?$/i.test(answer.trim())) throw new LazydiskError('ABORTED', 'Nothing was deleted.');
+  } catch (error) {
+    throw hasCode(error, 'ABORTED') ? error : new LazydiskError('ABORTED', 'Nothing was deleted.', { cause: error });
+  } finally {
+    terminal.close();
+  }
+}
+
+function spoken(image: string, numbers: readonly number[]): string {
+  const [first] = numbers;
+  const last = numbers.at(-1);
+  if (numbers.length === 1) return `${image}@${String(first)}`;
+  return `${String(numbers.length)} snapshots of ${image} (${String(first)} to ${String(last)})`;
+}

@@ -1,0 +1,61 @@
+/** `lazydisk export`: a snapshot becomes a sparse raw file. */
+import { exportImage, type ExportOptions } from '../../lib/repository/export.js';
+import { LazydiskError } from '../../lib/util/errors.js';
+import { parseImageReference } from './image-reference.js';
+import { formatDuration } from './output.js';
+import { ProgressLine } from './progress.js';
+import { formatSize } from './sizes.js';
+import { withRepository } from './store-stack.js';
+import { defineVerb, storeTimeoutMs, WHERE } from './verb.js';
+import { resolveWhere } from './where.js';
+
+export const exportVerb = defineVerb({
+  command: 'export <where> <image> <file>',
+  summary: 'Write a snapshot to a sparse raw file',
+  examples: [
+    ['export s3://images/prod debian-12 debian-12.raw', 'the newest snapshot'],
+    ['export /mnt vm-01@2 - | zstd > vm-01.zst', 'snapshot 2, to standard output'],
+  ],
+  options: (program) =>
+    program
+      .positional('where', WHERE)
+      .positional('image', { type: 'string', demandOption: true, describe: 'image, or image@N' })
+      .positional('file', { type: 'string', demandOption: true, describe: 'file to write, or - for stdout' })
+      .option('force', { type: 'boolean', default: false, describe: 'replace a file that is there' }),
+  run: async (options, { output, registry, environment }) => {
+    const { image, number } = parseImageReference(options.image);
+    const toStdout = options.file === '-';
+    if (toStdout && output.json) {
+      throw new LazydiskError(
+        'USAGE',
+        'stdout can hold the image or JSON, not both: leave out --json, or name a file.',
+      );
+    }
+    const { repository: address } = await resolveWhere(options.where, options.endpoint, registry);
+    const startedMs = Date.now();
+    const progress = new ProgressLine(output, `exporting ${options.image}`);
+    const target: ExportOptions['target'] = toStdout
+      ? { kind: 'stream', stream: process.stdout }
+      : { kind: 'file', path: options.file, force: options.force };
+    try {
+      const result = await withRepository(address, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
+        exportImage(repository, {
+          image,
+          number,
+          target,
+          onProgress: ({ processedBytes, totalBytes, downloadedBytes }) => {
+            const extra = `${formatSize(downloadedBytes)} downloaded`;
+            progress.update({ doneBytes: processedBytes, totalBytes, extra });
+          },
+        }),
+      );
+      progress.end();
+      const durationMs = Date.now() - startedMs;
+      const line = `${image}@${String(result.number)}: ${formatSize(result.sizeBytes)}, ${formatSize(result.downloadedBytes)} downloaded in ${formatDuration(durationMs)}`;
+      if (toStdout) output.note(line);
+      else output.result({ ...result, file: options.file, durationMs }, () => line);
+    } finally {
+      progress.end();
+    }
+  },
+});

@@ -1,0 +1,24 @@
+#!/usr/bin/env -S UV_THREADPOOL_SIZE=16 node
+/** The program `lazydisk`. Everything is in program.ts and the verbs. */
+import { readFileSync } from 'node:fs';
+import { runProgram } from './program.js';
+import { VERBS } from './verbs.js';
+
+// `lazydisk list … | head`: a reader that has seen enough is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+
+const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const status = await runProgram(process.argv.slice(2), {
+  verbs: VERBS,
+  version: manifest.version,
+  streams: process,
+  environment: process.env,
+  uid: process.getuid?.() ?? -1,
+});
+process.exitCode ??= status;
+if (status !== 0) process.exitCode = status;

@@ -1,0 +1,70 @@
+/**
+ * What a verb says. stdout has the data (with `--json` only JSON), stderr has notes, progress and errors: text for people,
+ * or with `--json` one JSON line `{"error": {code, message, facts}}`.
+ */
+import { toWire } from '../service/control-protocol.js';
+
+/** The streams of a process, or of a test. */
+export interface Streams {
+  readonly stdout: { write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean | undefined };
+  readonly stdin: { readonly isTTY?: boolean | undefined };
+}
+
+export class Output {
+  constructor(
+    readonly streams: Streams,
+    readonly json: boolean,
+  ) {}
+
+  /** The outcome: the value as JSON, or what `render` makes of it for people. */
+  result<T>(value: T, render: (value: T) => string): void {
+    const text = this.json ? JSON.stringify(value, null, 2) : render(value);
+    if (text !== '') this.streams.stdout.write(`${text}\n`);
+  }
+
+  /** Something to know beside the outcome; for people only. */
+  note(text: string): void {
+    if (!this.json) this.streams.stderr.write(`${text}\n`);
+  }
+
+  /** The failure: the last thing that a verb says. */
+  failure(error: unknown): void {
+    const wire = toWire(error);
+    this.streams.stderr.write(this.json ? `${JSON.stringify({ error: wire })}\n` : `lazydisk: ${wire.message}\n`);
+  }
+
+  /** Whether progress may be drawn. */
+  get onTerminal(): boolean {
+    return this.streams.stderr.isTTY === true && !this.json;
+  }
+}
+
+/** Columns of equal width, two spaces apart; numbers are the caller's to format. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((cell, at) => (widths[at] = Math.max(widths[at] ?? 0, cell.length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** Local time to the second, for people: `2026-03-01 17:04:05`. */
+export function formatTime(timeMs: number): string {
+  const date = new Date(timeMs);
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** `1.2 s`, `3 min 20 s`. */
+export function formatDuration(durationMs: number): string {
+  if (durationMs < 60_000) return `${(durationMs / 1000).toFixed(1)} s`;
+  const seconds = Math.round(durationMs / 1000);
+  return `${String(Math.floor(seconds / 60))} min ${String(seconds % 60)} s`;
+}

@@ -1,0 +1,84 @@
+/**
+ * The command line: all verbs, what they share, and the one place where their errors end. Nothing here exits the process:
+ * the result is a status, so that tests can run it.
+ */
+import yargs, { type Argv } from 'yargs';
+import { hasCode, LazydiskError } from '../../lib/util/errors.js';
+import { Registry } from '../service/registry.js';
+import { EXIT_STATUS, EXIT_STATUS_HELP, exitStatusOf, type ExitStatus } from './exit-status.js';
+import { Output, type Streams } from './output.js';
+import type { CommonOptions, Verb, VerbContext } from './verb.js';
+
+export interface ProgramOptions {
+  readonly verbs: readonly Verb[];
+  readonly version: string;
+  readonly streams: Streams;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly uid: number;
+}
+
+/** Runs one command line (without node and the script). */
+export async function runProgram(words: readonly string[], options: ProgramOptions): Promise<ExitStatus> {
+  // Wrong use is met before options are parsed: whether it is told as JSON is read from the words themselves.
+  const json = words.includes('--json') && !words.slice(0, words.indexOf('--json')).includes('--');
+  const output = new Output(options.streams, json);
+  const registry = Registry.forUser(options.uid, options.environment);
+  const contextOf = (): VerbContext => ({ output, registry, environment: options.environment });
+  try {
+    let program = common(options);
+    for (const verb of options.verbs) program = verb(program, contextOf);
+    let text = '';
+    await program.parseAsync([...words], {}, (_error, _parsed, help) => {
+      text = help;
+    });
+    if (text !== '') options.streams.stdout.write(`${text}\n`);
+    return EXIT_STATUS.ok;
+  } catch (error) {
+    output.failure(error);
+    if (hasCode(error, 'USAGE') && !json) output.note('See `lazydisk --help`, or `lazydisk VERB --help`.');
+    return exitStatusOf(error);
+  }
+}
+
+function common({ version }: ProgramOptions): Argv<CommonOptions> {
+  return yargs()
+    .scriptName('lazydisk')
+    .usage(
+      '$0 VERB …\n\nMounts a bucket of virtual-machine images; each is a sparse raw file that a hypervisor opens at once.',
+    )
+    .parserConfiguration({
+      'duplicate-arguments-array': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'dot-notation': false,
+      'boolean-negation': false,
+    })
+    .option('json', { type: 'boolean', default: false, describe: 'data on stdout and errors on stderr as JSON' })
+    .option('endpoint', {
+      type: 'string',
+      describe: 'URL of the S3 server (else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)',
+    })
+    .option('timeout', {
+      type: 'string',
+      describe: 'seconds to wait for a store that is away (default 30; 0: for ever)',
+    })
+    .demandCommand(1, 'Say what to do: lazydisk VERB …')
+    .strict()
+    .version(version)
+    .help()
+    .alias('h', 'help')
+    .wrap(100)
+    .recommendCommands()
+    .exitProcess(false)
+    .epilogue(EXIT_STATUS_HELP)
+    .fail((message: string | null, error: Error | undefined) => {
+      // yargs' types promise an error, but its own complaints come as a message alone.
+      if (error !== undefined && !(message !== null && error.name === 'YError')) throw error;
+      throw new LazydiskError('USAGE', sentence(message ?? 'The command line is not understood.'));
+    }) as Argv<CommonOptions>;
+}
+
+function sentence(text: string): string {
+  const line = text.trim().replaceAll(/\s*\n\s*/g, ' ');
+  return /[.!?…]$/.test(line) ? line : `${line}.`;
+}

@@ -1,0 +1,30 @@
+/** `lazydisk revert`: throws away what was not committed. */
+import { ControlClient } from '../service/control-client.js';
+import { parseImageReference } from './image-reference.js';
+import { defineVerb, MOUNTPOINT } from './verb.js';
+import { requireMount } from './where.js';
+
+export const revertVerb = defineVerb({
+  command: 'revert <mountpoint> <image>',
+  summary: 'Throw away what was written to disk.raw since the last commit',
+  examples: [
+    ['revert /mnt vm-01', 'back to the snapshot that it stands on'],
+    ['revert /mnt vm-01@2', 'back to snapshot 2: the next commit follows on it'],
+  ],
+  options: (program) =>
+    program.positional('mountpoint', MOUNTPOINT).positional('image', {
+      type: 'string',
+      demandOption: true,
+      describe: 'image, or image@N to stand on snapshot N',
+    }),
+  run: async ({ mountpoint, image }, { output, registry }) => {
+    const mount = await requireMount(mountpoint, registry, 'revert', 'only a mount has local writes');
+    const reference = parseImageReference(image);
+    await new ControlClient(mount.socket).revert(reference.image, reference.number);
+    output.result({ image: reference.image, number: reference.number ?? null }, ({ number }) =>
+      number === null
+        ? `${reference.image}: local writes are gone, disk.raw is its base snapshot again`
+        : `${reference.image}: local writes are gone, disk.raw is snapshot ${String(number)}`,
+    );
+  },
+});

@@ -1,0 +1,31 @@
+/** Sizes as people write and read them. K, M, G and T are powers of 1024, as in QEMU and truncate(1). */
+import { LazydiskError } from '../../lib/util/errors.js';
+
+const UNITS = ['', 'K', 'M', 'G', 'T'];
+const SIZE = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i;
+
+/** Bytes of `256K`, `1.5G`, `1048576`. `option` names the option in the error (USAGE). */
+export function parseSize(text: string, option: string): number {
+  const match = SIZE.exec(text.trim());
+  const unit = UNITS.indexOf((match?.[2] ?? '').toUpperCase());
+  const bytes = Number(match?.[1] ?? NaN) * 1024 ** unit;
+  if (match === null || !Number.isSafeInteger(bytes)) {
+    throw new LazydiskError(
+      'USAGE',
+      `${option} takes a size such as 256K, 1M or 10G, a whole number of bytes; ${JSON.stringify(text)} is not one.`,
+    );
+  }
+  return bytes;
+}
+
+/** `1.5 GiB`: at most three digits that matter. */
+export function formatSize(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  if (unit === 0) return `${String(bytes)} B`;
+  return `${value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2).replace(/\.?0+$/, '')} ${UNITS[unit] ?? ''}iB`;
+}

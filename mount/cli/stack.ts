@@ -1,0 +1,180 @@
+/**
+ * Stacks the layers of a mount: the one place that constructs them. Everything else gets what it needs as arguments.
+ *
+ * From the ground up: store; repository (by its cached marker while the store is away); state directory and its lock; log;
+ * driver, whose fence and plane feed the layers below the file system need; mirror; catalogue; tree. Then
+ * mount/service/daemon.ts mounts and serves. What was opened before a step that fails is closed again, in reverse order.
+ */
+import { join } from 'node:path';
+import type { RepositoryMarker } from '../../lib/format/marker.js';
+import { openCatalogue } from '../../lib/image/catalogue.js';
+import { LocalPlaces } from '../../lib/mirror/known-places.js';
+import { LocalDatabase } from '../../lib/mirror/local-database.js';
+import { LocalNodes } from '../../lib/mirror/local-nodes.js';
+import { openMirror } from '../../lib/mirror/mirror.js';
+import { chunkSource } from '../../lib/repository/chunk-source.js';
+import { openRepository } from '../../lib/repository/repository.js';
+import type { StoredRepository } from '../../lib/repository/stored-repository.js';
+import { createKernelDriver } from '../fuse/kernel-driver.js';
+import { clearStaleMount } from '../fuse/mount-table.js';
+import { currentBootId } from '../service/boot-id.js';
+import { closeAll, openMount, type Closer, type LiveMount } from '../service/daemon.js';
+import type { OpenedMount } from '../service/daemon-process.js';
+import { makePrivateFolder } from '../service/files.js';
+import { openLogFile, type LogFile } from '../service/log-file.js';
+import type { Registry } from '../service/registry.js';
+import type { MountSettings } from '../service/settings.js';
+import { LOG_NAME, refreshStateDirectory, type StateDirectory } from '../service/state-directory.js';
+import { lockState } from '../service/state-lock.js';
+import { createTree } from '../tree/tree.js';
+import { controlCommands } from './control-commands.js';
+import { cacheDirectoryOf, chooseState, type ChosenState } from './mount-state.js';
+import { stackStore, type StackedStore } from './store-stack.js';
+
+/** How long the end waits for the store to take back locks: it must end also when the store is away. */
+const CLOSE_TIMEOUT_MS = 10_000;
+
+export interface MountEnvironment {
+  readonly environment: NodeJS.ProcessEnv;
+  /** Receives the lines of the log too. */
+  readonly echo?: (line: string) => void;
+}
+
+/** Stacks and mounts; the result is served by mount/service/daemon-process.ts. */
+export async function openMountFromSettings(
+  settings: MountSettings,
+  registry: Registry,
+  { environment, echo }: MountEnvironment,
+): Promise<OpenedMount> {
+  const opened: Closer[] = [];
+  const keep = <T extends { close(): Promise<void> }>(name: string, part: T): T => {
+    opened.unshift({ name, close: () => part.close() });
+    return part;
+  };
+  let log: LogFile | undefined;
+  try {
+    const store = await stackStore(
+      { url: settings.repository, endpoint: settings.endpoint ?? undefined },
+      environment,
+      // The log lies in the state directory, which is known only when the store has said which repository it is.
+      (facts) => log?.warn('The store did not answer; trying again.', facts),
+    );
+    keep('store', store);
+    const chosen = await chooseState(settings, store, environment);
+    const database = keep(
+      'database',
+      await lockState(chosen.state.path, registry, (folder) => LocalDatabase.open(folder)),
+    );
+    log = openLogFile(join(chosen.state.path, LOG_NAME), { environment, echo });
+    const live = await mountLayers({ settings, registry, environment, store, chosen, database, log, opened, keep });
+    return { live, degraded: chosen.degraded, log };
+  } catch (error) {
+    log?.error('Mounting failed.', { error });
+    // mountLayers leaves what it opened to openMount once that has begun: closing twice does nothing.
+    if (log !== undefined) await closeAll(opened, log);
+    else for (const part of opened) await part.close().catch(() => undefined);
+    log?.close();
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly settings: MountSettings;
+  readonly registry: Registry;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly store: StackedStore;
+  readonly chosen: ChosenState;
+  readonly database: LocalDatabase;
+  readonly log: LogFile;
+  /** What is open, the last first. */
+  readonly opened: Closer[];
+  readonly keep: <T extends { close(): Promise<void> }>(name: string, part: T) => T;
+}
+
+async function mountLayers(parts: Parts): Promise<LiveMount> {
+  const { settings, registry, environment, store, chosen, database, log, opened, keep } = parts;
+  const state = await refreshStateDirectory(chosen.state, chosen.identity);
+  const repository = await openForService(store, settings, chosen.marker);
+  // The lock is ours, so whoever served a dead mount here is gone.
+  if ((await clearStaleMount(settings.mountpoint)) > 0) {
+    log.warn('The mount of a daemon that is gone was cleared.', { mountpoint: settings.mountpoint });
+  }
+  const driver = createKernelDriver({ workers: settings.workers, log });
+  const cacheDirectory = await cacheDirectoryOf(settings, state);
+  await makePrivateFolder(cacheDirectory);
+  const mirror = keep(
+    'mirror',
+    await openMirror({
+      directory: cacheDirectory,
+      quotaBytes: settings.cacheSizeBytes,
+      bootId: await currentBootId(cacheDirectory, environment),
+      source: chunkSource(repository),
+      fence: driver.fence,
+      log,
+    }),
+  );
+  const catalogue = await openCatalogue({
+    repository,
+    mirror,
+    database,
+    stateDirectory: state.path,
+    stateId: state.record.stateId,
+    bootId: await currentBootId(state.path, environment),
+    trees: repository.trees(new LocalNodes(database, log)),
+    known: new LocalPlaces(database, log),
+    fence: driver.fence,
+    planes: driver.planes,
+    readOnly: settings.readOnly,
+    log,
+  });
+  keep('catalogue', { close: () => catalogue.close(CLOSE_TIMEOUT_MS) });
+  const tree = await createTree({
+    catalogue,
+    database,
+    mirror,
+    driver,
+    store: store.counted,
+    log,
+    options: {
+      uid: settings.uid,
+      gid: settings.gid,
+      umask: settings.umask,
+      identity: identityOf(settings, state, driver.name),
+    },
+  });
+  const closers = opened.splice(0); // from here on they are openMount's
+  return await openMount({
+    stack: { driver, fileSystem: tree.fileSystem, commands: controlCommands(tree), closers },
+    mount: {
+      mountpoint: settings.mountpoint,
+      source: settings.repository,
+      allowOther: settings.allowOther,
+      readOnly: settings.readOnly,
+    },
+    stateDirectory: state.path,
+    repository: { url: settings.repository, endpoint: settings.endpoint },
+    registry,
+    log,
+  });
+}
+
+function identityOf(settings: MountSettings, state: StateDirectory, driver: string) {
+  return {
+    repositoryId: state.record.repositoryId,
+    repository: settings.repository,
+    mountpoint: settings.mountpoint,
+    stateDirectory: state.path,
+    driver,
+    daemonPid: process.pid,
+    readOnly: settings.readOnly,
+  };
+}
+
+/** The repository on the view of the store that waits as long as guests are to wait. The marker is known: no request. */
+function openForService(
+  store: StackedStore,
+  settings: MountSettings,
+  marker: RepositoryMarker,
+): Promise<StoredRepository> {
+  return openRepository(store.withTimeout(settings.timeoutMs), { marker });
+}

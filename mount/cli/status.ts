@@ -1,0 +1,70 @@
+/** `lazydisk status`: how a mount, or one image of it, is doing. */
+import { ControlClient } from '../service/control-client.js';
+import { parseImageReference } from './image-reference.js';
+import { formatTime, table } from './output.js';
+import { formatSize } from './sizes.js';
+import { defineVerb, MOUNTPOINT } from './verb.js';
+import { requireMount } from './where.js';
+
+export const statusVerb = defineVerb({
+  command: 'status <mountpoint> [image]',
+  summary: 'Show how a mount, or one image of it, is doing',
+  examples: [
+    ['status /mnt', 'the whole mount'],
+    ['status /mnt vm-01 --json', 'one image, for programs'],
+  ],
+  options: (program) =>
+    program
+      .positional('mountpoint', MOUNTPOINT)
+      .positional('image', { type: 'string', describe: 'image of the mount' }),
+  run: async ({ mountpoint, image }, { output, registry }) => {
+    const mount = await requireMount(
+      mountpoint,
+      registry,
+      'status',
+      'it tells about a mount; `list` tells about a repository',
+    );
+    const client = new ControlClient(mount.socket);
+    if (image === undefined) {
+      output.result(await client.status(), describe);
+    } else {
+      output.result(await client.imageStatus(parseImageReference(image).image), describe);
+    }
+  },
+});
+
+/** All that the daemon says, one fact a line: sizes and times by the units at the end of their names. */
+function describe(status: object): string {
+  return table(flatten({ ...status }, ''));
+}
+
+function flatten(value: Readonly<Record<string, unknown>>, prefix: string): string[][] {
+  return Object.entries(value).flatMap(([name, fact]) => {
+    if (Array.isArray(fact)) {
+      return fact.flatMap((item: unknown, at) =>
+        isRecord(item)
+          ? flatten(item, `${prefix}${name}[${String(at)}].`)
+          : [[`${prefix}${name}[${String(at)}]`, String(item)]],
+      );
+    }
+    if (isRecord(fact)) return flatten(fact, `${prefix}${name}.`);
+    return [[`${prefix}${spoken(name)}`, spokenValue(name, fact)]];
+  });
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The unit goes to the value. */
+function spoken(name: string): string {
+  return name.replace(/(?<=[a-z])Bytes$/, '');
+}
+
+function spokenValue(name: string, value: unknown): string {
+  if (value === null || value === undefined) return '-';
+  if (typeof value === 'number' && name.endsWith('Bytes')) return formatSize(value);
+  // Milliseconds since 1970 and durations share a unit; only the former are this large.
+  if (typeof value === 'number' && name.endsWith('Ms')) return value > 1e11 ? formatTime(value) : `${String(value)} ms`;
+  return String(value as string | number | boolean);
+}

@@ -1,0 +1,85 @@
+/**
+ * What every verb has in common: how it is declared, the options that all take, its help, and how it meets the world.
+ *
+ * A verb is a function that adds itself to the program, so that the types of its own options stay inside its file.
+ */
+import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { LazydiskError } from '../../lib/util/errors.js';
+import type { Registry } from '../service/registry.js';
+import { EXIT_STATUS_HELP } from './exit-status.js';
+import type { Output } from './output.js';
+
+/** Options of all verbs. */
+export interface CommonOptions {
+  readonly json: boolean;
+  readonly endpoint: string | undefined;
+  readonly timeout: string | undefined;
+}
+
+/** What a verb works with beside its arguments. */
+export interface VerbContext {
+  readonly output: Output;
+  readonly registry: Registry;
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+export interface VerbDefinition<Options> {
+  /** As yargs spells it: `clone <where> <image> <new-image>`. */
+  readonly command: string;
+  readonly summary: string;
+  /** Command lines without the program's name, and what they do. */
+  readonly examples: readonly (readonly [commandLine: string, meaning: string])[];
+  readonly options: (program: Argv<CommonOptions>) => Argv<Options>;
+  readonly run: (options: ArgumentsCamelCase<Options>, context: VerbContext) => Promise<void>;
+}
+
+/** Adds a verb to the program. */
+export type Verb = (
+  program: Argv<CommonOptions>,
+  contextOf: (options: CommonOptions) => VerbContext,
+) => Argv<CommonOptions>;
+
+export function defineVerb<Options extends CommonOptions>(verb: VerbDefinition<Options>): Verb {
+  return (program, contextOf) =>
+    program.command(
+      verb.command,
+      verb.summary,
+      (own: Argv<CommonOptions>) => {
+        for (const [commandLine, meaning] of verb.examples) own.example(`$0 ${commandLine}`, meaning);
+        return verb.options(own).epilogue(EXIT_STATUS_HELP);
+      },
+      (options) => verb.run(options, contextOf(options)),
+    );
+}
+
+/** A whole number of an option. USAGE. */
+export function parseCount(text: string, option: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
+  const value = /^\d+$/.test(text) ? Number(text) : NaN;
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+  const range = most === Number.MAX_SAFE_INTEGER ? `from ${String(least)}` : `from ${String(least)} to ${String(most)}`;
+  throw new LazydiskError('USAGE', `${option} takes a whole number ${range}, not ${JSON.stringify(text)}.`);
+}
+
+/** Seconds of an option, as milliseconds; fractions are fine, 0 means for ever. USAGE. */
+export function parseSeconds(text: string, option: string): number {
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
+  if (Number.isFinite(seconds) && seconds < 1e9) return Math.round(seconds * 1000);
+  throw new LazydiskError('USAGE', `${option} takes seconds (0: for ever), not ${JSON.stringify(text)}.`);
+}
+
+/** How long a verb of the command line tries to reach the store, when `--timeout` is not given. */
+const DEFAULT_VERB_TIMEOUT_MS = 30_000;
+
+export function storeTimeoutMs(options: CommonOptions): number {
+  return options.timeout === undefined ? DEFAULT_VERB_TIMEOUT_MS : parseSeconds(options.timeout, '--timeout');
+}
+
+/** The WHERE argument of a verb. */
+export const WHERE = {
+  type: 'string',
+  demandOption: true,
+  describe: 'repository (s3://bucket/prefix, file:///dir) or mountpoint',
+} as const;
+
+/** The mountpoint argument of a verb that needs a head. */
+export const MOUNTPOINT = { type: 'string', demandOption: true, describe: 'mountpoint of a live mount' } as const;

@@ -1,0 +1,31 @@
+/** The verbs, in the order in which `lazydisk --help` shows them. */
+import { cloneVerb } from './clone.js';
+import { commitVerb } from './commit.js';
+import { deleteVerb } from './delete.js';
+import { exportVerb } from './export.js';
+import { importVerb } from './import.js';
+import { initVerb } from './init.js';
+import { listVerb } from './list.js';
+import { mountVerb } from './mount.js';
+import { revertVerb } from './revert.js';
+import { statusVerb } from './status.js';
+import { unlockVerb } from './unlock.js';
+import { unmountVerb } from './unmount.js';
+import type { Verb } from './verb.js';
+import { verifyVerb } from './verify.js';
+
+export const VERBS: readonly Verb[] = [
+  initVerb,
+  importVerb,
+  exportVerb,
+  listVerb,
+  cloneVerb,
+  commitVerb,
+  revertVerb,
+  deleteVerb,
+  verifyVerb,
+  unlockVerb,
+  mountVerb,
+  statusVerb,
+  unmountVerb,
+];

@@ -1,0 +1,59 @@
+/** `lazydisk verify`: reads and checks everything, or what one image needs. */
+import { verifyRepository } from '../../lib/repository/verify.js';
+import { LazydiskError } from '../../lib/util/errors.js';
+import { parseImageName } from './image-reference.js';
+import { ProgressLine } from './progress.js';
+import { formatSize } from './sizes.js';
+import { withRepository } from './store-stack.js';
+import { defineVerb, storeTimeoutMs, WHERE } from './verb.js';
+import { resolveWhere } from './where.js';
+
+export const verifyVerb = defineVerb({
+  command: 'verify <where> [image]',
+  summary: 'Read and check every record, tree node and chunk',
+  examples: [
+    ['verify s3://images/prod', 'the whole repository; reads all of it'],
+    ['verify /mnt debian-12 --json', 'what one image needs'],
+  ],
+  options: (program) =>
+    program.positional('where', WHERE).positional('image', { type: 'string', describe: 'only what this image needs' }),
+  run: async (options, { output, registry, environment }) => {
+    const image = options.image === undefined ? undefined : parseImageName(options.image);
+    const { repository: address } = await resolveWhere(options.where, options.endpoint, registry);
+    const progress = new ProgressLine(output, 'verifying');
+    const use = { environment, timeoutMs: storeTimeoutMs(options) };
+    try {
+      const report = await withRepository(address, use, (repository) =>
+        verifyRepository(repository, {
+          image,
+          onProgress: ({ checkedSegments, totalSegments, readBytes }) => {
+            const extra =
+              totalSegments === 0 ? 'walking trees' : `${String(checkedSegments)} of ${String(totalSegments)} segments`;
+            progress.update({ doneBytes: readBytes, extra });
+          },
+        }),
+      );
+      progress.end();
+      const { damages } = report;
+      output.result(report, () =>
+        [
+          ...damages.map(({ object, what }) => `${object}: ${what}`),
+          `${String(report.images)} images, ${String(report.records)} snapshots, ${String(report.nodes)} tree nodes, ` +
+            `${String(report.chunks)} chunks, ${String(report.segments)} segments: ${formatSize(report.readBytes)} read, ` +
+            (damages.length === 0 ? 'all good' : `${String(damages.length)} damaged`),
+        ].join('\n'),
+      );
+      if (damages.length > 0) {
+        throw new LazydiskError(
+          'DAMAGED',
+          `${String(damages.length)} objects of ${address.url} are damaged; they are listed on stdout.`,
+          {
+            facts: { objects: damages.map(({ object }) => object) },
+          },
+        );
+      }
+    } finally {
+      progress.end();
+    }
+  },
+});
