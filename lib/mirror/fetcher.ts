@@ -61,7 +61,9 @@ export class Fetcher<S extends Shipment> {
   private readonly maxRunBytes: Bytes;
   /** Runs that have not started, by each of their shipments. */
   private readonly queued = new Map<S, Run<S>>();
-  private readonly closing = new AbortController();
+  /** One controller per request that travels: a shared signal would gather too many listeners. */
+  private readonly travelling = new Set<AbortController>();
+  private closing = false;
 
   constructor(private readonly options: FetcherOptions<S>) {
     const forBackground = Math.max(1, Math.floor(options.maxRequests / 4));
@@ -87,7 +89,8 @@ export class Fetcher<S extends Shipment> {
 
   /** Aborts what travels, fails what is queued, and waits until nothing is under way. */
   async close(): Promise<void> {
-    this.closing.abort();
+    this.closing = true;
+    for (const controller of this.travelling) controller.abort();
     await Promise.all([this.demand.onIdle(), this.background.onIdle()]);
   }
 
@@ -178,8 +181,11 @@ export class Fetcher<S extends Shipment> {
       lengthBytes += reference.storedBytes;
     }
     this.requests++;
-    const signal = this.closing.signal;
-    const bytes = await untilAborted(this.options.source.read({ segment, offsetBytes, lengthBytes }, signal), signal);
+    const controller = new AbortController();
+    this.travelling.add(controller);
+    const { signal } = controller;
+    const read = this.options.source.read({ segment, offsetBytes, lengthBytes }, signal);
+    const bytes = await untilAborted(read, signal).finally(() => this.travelling.delete(controller));
     this.fetchedBytes += bytes.length;
     if (bytes.length !== lengthBytes) {
       const came = `${String(bytes.length)} of ${String(lengthBytes)} bytes came`;
@@ -189,7 +195,7 @@ export class Fetcher<S extends Shipment> {
   }
 
   private assertOpen(): void {
-    if (this.closing.signal.aborted) throw new LazydiskError('ABORTED', 'The mirror is being closed.');
+    if (this.closing) throw new LazydiskError('ABORTED', 'The mirror is being closed.');
   }
 }
 

@@ -63,7 +63,7 @@ export class Keeper {
     for (const { id, slot } of kept) {
       table.keep(slot, id);
       table.pin(slot);
-      pool.file.referenced[slot] = 1;
+      pool.file.referenced[slot] = 0; // its first use will set it; what is never used leaves first
     }
     const rest = filled.values();
     return found.map((state) => (state === 'missing' ? rest.next().value : state));

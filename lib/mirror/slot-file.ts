@@ -43,10 +43,10 @@ export class OpenSlotFile implements SlotFile {
     }
   }
 
-  /** Which file this is, as long as it is not replaced by another. */
+  /** Which file this is: another one in its place has another identity. The inode alone won't do, it is used again at once. */
   identity(): string {
     const stats = fstatSync(this.descriptor, { bigint: true });
-    return `${String(stats.dev)}:${String(stats.ino)}`;
+    return `${String(stats.dev)}:${String(stats.ino)}:${String(stats.birthtimeNs)}`;
   }
 
   sizeBytes(): Bytes {

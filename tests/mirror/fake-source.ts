@@ -20,6 +20,11 @@ export function bytesOf(tag: number, chunkSizeBytes = CHUNK): Buffer {
   return bytes;
 }
 
+/** Whether these are the bytes of that number. */
+export function holds(bytes: Buffer | undefined, tag: number): boolean {
+  return bytes !== undefined && bytesOf(tag, bytes.length).equals(bytes);
+}
+
 export interface Request {
   readonly segment: string;
   readonly offsetBytes: number;
