@@ -1,0 +1,114 @@
+/** A catalogue over a real repository, mirror and database, without a kernel: what image tests run on. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { Catalogue, Head } from '../../lib/image/api.js';
+import { openCatalogue } from '../../lib/image/catalogue.js';
+import type { CommitStep } from '../../lib/image/commit.js';
+import { noFeed } from '../../lib/image/plane.js';
+import type { Mirror } from '../../lib/mirror/api.js';
+import { LocalPlaces } from '../../lib/mirror/known-places.js';
+import { LocalDatabase } from '../../lib/mirror/local-database.js';
+import { LocalNodes } from '../../lib/mirror/local-nodes.js';
+import { openMirror } from '../../lib/mirror/mirror.js';
+import { noWorkers } from '../../lib/mirror/worker-fence.js';
+import { chunkSource } from '../../lib/repository/chunk-source.js';
+import { initRepository } from '../../lib/repository/repository.js';
+import type { Repository } from '../../lib/repository/api.js';
+import { MemoryStore } from '../../lib/store/memory-store.js';
+import { silentLog } from '../../lib/util/log.js';
+import { FaultyStore } from './faulty-store.js';
+
+export const CHUNK = 64 * 1024;
+
+/** One host: a state directory over a store that others may share. */
+export class ImageWorld {
+  catalogue!: Catalogue;
+  mirror!: Mirror;
+  private database!: LocalDatabase;
+  private boot = 0;
+  /** Called after each step of a commit; throw in it to fail there. */
+  onCommitStep: (step: CommitStep) => void = () => undefined;
+
+  private constructor(
+    readonly store: FaultyStore,
+    readonly repository: Repository,
+    private readonly directory: string,
+    private readonly stateId: string,
+    private readonly quotaBytes: number | null,
+  ) {}
+
+  static async open(
+    directory: string,
+    options: { store?: FaultyStore; stateId?: string; quotaBytes?: number | null } = {},
+  ): Promise<ImageWorld> {
+    const store = options.store ?? new FaultyStore(new MemoryStore());
+    const { repository } = await initRepository(store, { chunkSizeBytes: CHUNK });
+    await mkdir(directory, { recursive: true });
+    const stateId = options.stateId ?? 'a'.repeat(32);
+    const world = new ImageWorld(store, repository, directory, stateId, options.quotaBytes ?? null);
+    await world.start();
+    return world;
+  }
+
+  /** Ends orderly and begins again; with `newBoot` what no FSYNC covered may be gone. */
+  async reopen(options: { newBoot?: boolean } = {}): Promise<void> {
+    await this.close();
+    if (options.newBoot === true) this.boot++;
+    await this.start();
+  }
+
+  /** Ends as kill -9 does: nothing is flushed by us, the page cache stays. The old objects are left alone. */
+  async crash(options: { newBoot?: boolean } = {}): Promise<void> {
+    await this.mirror.close();
+    await this.database.close();
+    if (options.newBoot === true) this.boot++;
+    await this.start();
+  }
+
+  async close(): Promise<void> {
+    await this.catalogue.close(1000);
+    await this.mirror.close();
+    await this.database.close();
+  }
+
+  /** The head of an image, open for writing. */
+  async openHead(name: string): Promise<Head> {
+    const image = await this.catalogue.find(name);
+    const head = await image?.head();
+    if (head === undefined) throw new Error(`${name} has no head`);
+    await head.openForWriting();
+    head.opened();
+    return head;
+  }
+
+  private async start(): Promise<void> {
+    const bootId = `boot-${this.boot}`;
+    this.database = await LocalDatabase.open(join(this.directory, 'db'));
+    this.mirror = await openMirror({
+      directory: join(this.directory, 'mirror'),
+      quotaBytes: this.quotaBytes,
+      bootId,
+      source: chunkSource(this.repository),
+      fence: noWorkers,
+      log: silentLog,
+    });
+    this.catalogue = await openCatalogue({
+      repository: this.repository,
+      mirror: this.mirror,
+      database: this.database,
+      stateDirectory: this.directory,
+      stateId: this.stateId,
+      bootId,
+      trees: this.repository.trees(new LocalNodes(this.database)),
+      known: new LocalPlaces(this.database),
+      fence: noWorkers,
+      planes: noFeed,
+      readOnly: false,
+      log: silentLog,
+      onCommitStep: (step) => {
+        this.onCommitStep(step);
+      },
+    });
+  }
+}
