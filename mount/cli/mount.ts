@@ -54,6 +54,10 @@ export const mountVerb = defineVerb({
       .option('uid', { type: 'string', describe: 'owner of all files (default: you)' })
       .option('gid', { type: 'string', describe: 'group of all files (default: yours)' })
       .option('umask', { type: 'string', default: '0', describe: 'permission bits (octal) that files do not get' })
+      .option('timeout', {
+        type: 'string',
+        describe: 'seconds that reads wait for a store that is away (default 300; 0: for ever)',
+      })
       .option('foreground', { type: 'boolean', default: false, describe: 'serve in this process, log to stderr too' })
       .option('force', { type: 'boolean', default: false, describe: 'accept a state folder in memory (tmpfs)' }),
   run: async (options, context) => {

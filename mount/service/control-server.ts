@@ -11,7 +11,7 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { hasCode, LazydiskError, messageOf } from '../../lib/util/errors.js';
+import { LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
 import {
   BODY_LIMIT_BYTES,
@@ -86,7 +86,6 @@ async function answer(
     await send(response, 200, await perform(request, commands));
   } catch (error) {
     if (!(error instanceof LazydiskError)) log.error('A control request failed.', { url: request.url, error });
-    else if (!hasCode(error, 'USAGE', 'NOT_FOUND')) log.warn('A control request failed.', { url: request.url, error });
     await send(response, httpStatusOf(error), { error: toWire(error) });
   }
 }

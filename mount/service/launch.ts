@@ -13,6 +13,7 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 import { LazydiskError, messageOf } from '../../lib/util/errors.js';
 import { fromWire, type WireError } from './control-protocol.js';
+import { removeIfEmpty } from './registry.js';
 import type { MountSettings } from './settings.js';
 
 /** Threads for blocking calls of the daemon's main thread: fdatasync of many guests must not hold up each other. */
@@ -56,6 +57,9 @@ export async function launch(settings: MountSettings, options: LaunchOptions): P
     const outcome = await outcomeOf(child, settings, options);
     await firstLookup(settings.mountpoint);
     return outcome;
+  } catch (error) {
+    await removeIfEmpty(options.errorFile);
+    throw error;
   } finally {
     if (child.connected) child.disconnect();
     child.unref();

@@ -7,7 +7,7 @@
  * entry last, so an absent entry means that everything was flushed.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { replaceFile } from './files.js';
@@ -58,7 +58,9 @@ export class Registry {
   /** Removes the entry of a mountpoint if it is that of process `pid`. */
   async remove(mountpoint: string, pid: number): Promise<void> {
     const path = this.pathOf(this.ownFolder, mountpoint);
-    if ((await read(path))?.pid === pid) await rm(path, { force: true });
+    if ((await read(path))?.pid !== pid) return;
+    await removeIfEmpty(processErrorFile(this, mountpoint));
+    await rm(path, { force: true });
   }
 
   /** The live mount at `mountpoint` (as resolveMountpoint gives it), or undefined. */
@@ -91,6 +93,11 @@ export class Registry {
   private pathOf(folder: string, mountpoint: string): string {
     return join(folder, `${createHash('sha256').update(mountpoint).digest('hex').slice(0, 32)}.json`);
   }
+}
+
+/** Nothing crashed: nobody needs the file. */
+export async function removeIfEmpty(path: string): Promise<void> {
+  if ((await stat(path).catch(() => undefined))?.size === 0) await rm(path, { force: true });
 }
 
 /** The file beside a mount's entry that holds what Node says when its daemon crashes. */
