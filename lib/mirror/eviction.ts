@@ -42,7 +42,7 @@ export class Eviction {
   evictedChunks = 0;
   private reservedBytes = 0;
   private running: Promise<unknown> = Promise.resolve();
-  private trimming = false;
+  private trimming: 'no' | 'once' | 'again' = 'no';
   private punchWarned = false;
 
   constructor(private readonly parts: EvictionParts) {}
@@ -72,9 +72,17 @@ export class Eviction {
   /** Evicts in the background what exceeds the limit, if anything does. */
   trim(): void {
     const excess = () => this.usedBytes() + this.reservedBytes - this.parts.limit.last();
-    if (this.trimming || excess() <= 0) return;
-    this.trimming = true;
-    void this.evict(excess).finally(() => (this.trimming = false));
+    if (excess() <= 0) return;
+    if (this.trimming !== 'no') {
+      this.trimming = 'again'; // what runs may have looked before the caller's slots could leave
+      return;
+    }
+    this.trimming = 'once';
+    void this.evict(excess).finally(() => {
+      const again = this.trimming === 'again';
+      this.trimming = 'no';
+      if (again) this.trim();
+    });
   }
 
   /** Evicts at least `bytes`, whatever the limit, if so much may leave. Resolves to what was freed. */
