@@ -48,6 +48,11 @@ describe('Callers', () => {
     expect(asked).toEqual([5]);
   });
 
+  it('watches a request without an interrupt once it has waited', async () => {
+    const callers = new Callers(() => Promise.resolve(true));
+    await fired(callers.begin(header(2n), 'when-killed').signal);
+  });
+
   it('remembers an interrupt that comes before its request', () => {
     const callers = new Callers();
     callers.interrupt(2n);
