@@ -109,21 +109,23 @@ export class OpenDisks {
     if (entry.held === 0 && entry.readers === 0 && entry.writers === 0) this.#open.delete(node);
   }
 
+  /**
+   * The order matters: the lock first, because it may move a head that nobody has open to a newer snapshot; then `opened`,
+   * from which on the content stays; then, in the same turn, the question whether it is still the one that was asked for.
+   */
   async #begin(node: number, disk: Disk, mode: OpenMode, signal: AbortSignal): Promise<void> {
     if (!isHead(disk)) return disk.expose(node);
     const { contentId } = disk;
-    disk.opened();
-    let locked = false;
+    if (mode === 'write') await disk.openForWriting(signal);
+    let counted = false;
     try {
-      if (mode === 'write') {
-        await disk.openForWriting(signal);
-        locked = true;
-      }
+      disk.opened();
+      counted = true;
       if (disk.contentId !== contentId) throw stale('disk.raw');
       await disk.expose(node);
     } catch (error) {
-      if (locked) disk.closeForWriting();
-      disk.closed();
+      if (mode === 'write') disk.closeForWriting();
+      if (counted) disk.closed();
       throw error;
     }
   }

@@ -3,7 +3,7 @@
  *
  * Lines run one after the other, each at its newline or, for a last one without, when the descriptor is closed. Several in
  * one write run in order and stop at the first that fails: the write gets its errno, what followed in that write is
- * dropped. A writer that is interrupted gets EINTR; the line that runs goes on to its end, those behind it do not begin.
+ * dropped. A writer that is interrupted gets EINTR, and its lines run all the same: what was written was said.
  *
  * Reading gives the outcome of the last command of this descriptor (waiting for one that still runs), or the last outcomes
  * of the file when it has run none. The text is made at the first read after a command, or by a read at offset 0, and later
@@ -52,7 +52,7 @@ export class ControlSession {
       } catch (error) {
         await this.#refuse('', error);
       }
-      await this.#runAll(lines, signal);
+      await this.#runAll(lines);
     });
   }
 
@@ -60,7 +60,7 @@ export class ControlSession {
   flush(signal: AbortSignal): Promise<void> {
     return this.#next(signal, async () => {
       const rest = this.#lines.takeRest();
-      if (rest !== undefined) await this.#runAll([rest], signal);
+      if (rest !== undefined) await this.#runAll([rest]);
     });
   }
 
@@ -86,10 +86,9 @@ export class ControlSession {
     return interruptible(done, signal);
   }
 
-  async #runAll(lines: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
+  async #runAll(lines: readonly Uint8Array[]): Promise<void> {
     for (const line of lines) {
       try {
-        if (signal.aborted) throw interrupted();
         await this.#run(line);
       } catch (error) {
         this.#lines.clear();
@@ -135,5 +134,5 @@ async function interruptible<T>(work: Promise<T>, signal: AbortSignal): Promise<
 }
 
 function interrupted(): FsError {
-  return new FsError('EINTR', 'The caller was interrupted; a command that has begun goes on.');
+  return new FsError('EINTR', 'The caller was interrupted; its commands go on.');
 }
