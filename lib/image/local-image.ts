@@ -64,7 +64,8 @@ export class LocalImage implements Image {
     this.looking ??= this.look().finally(() => {
       this.looking = undefined;
     });
-    return orAborted(this.looking, signal);
+    const head = await orAborted(this.looking, signal);
+    return head?.exists === true ? head : undefined;
   }
 
   async createHead(): Promise<LocalHead> {
