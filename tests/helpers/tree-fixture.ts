@@ -1,5 +1,6 @@
 /** A tree over the fake catalogue, and the ways in which its tests talk to it. */
 import { tmpdir } from 'node:os';
+import type { Catalogue } from '../../lib/image/api.js';
 import { silentLog } from '../../lib/util/log.js';
 import { FsError, answerTo } from '../../mount/fuse/errno.js';
 import { ROOT_NODE, type Attributes, type Caller, type FileSystem } from '../../mount/fuse/file-system.js';
@@ -15,8 +16,8 @@ export function caller(signal: AbortSignal = new AbortController().signal): Call
   return { uid: UID, gid: GID, pid: 42, signal };
 }
 
-export interface TreeFixture {
-  readonly catalogue: FakeCatalogue;
+export interface TreeFixture<Images extends Catalogue = FakeCatalogue> {
+  readonly catalogue: Images;
   readonly database: MemoryDatabase;
   readonly tree: Tree;
   readonly fileSystem: FileSystem;
@@ -36,9 +37,16 @@ export interface FixtureOptions {
   readonly umask?: number;
 }
 
-export async function treeFixture(options: FixtureOptions = {}): Promise<TreeFixture> {
+export function treeFixture(options: FixtureOptions = {}): Promise<TreeFixture> {
+  return treeOver(options.catalogue ?? new FakeCatalogue(options.readOnly), options);
+}
+
+/** A tree over any catalogue. */
+export async function treeOver<Images extends Catalogue>(
+  catalogue: Images,
+  options: Omit<FixtureOptions, 'catalogue'> = {},
+): Promise<TreeFixture<Images>> {
   const readOnly = options.readOnly ?? false;
-  const catalogue = options.catalogue ?? new FakeCatalogue(readOnly);
   const database = options.database ?? new MemoryDatabase();
   const tree = await createTree({
     catalogue,
