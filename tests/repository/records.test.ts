@@ -1,0 +1,241 @@
+import { describe, expect, test } from '@jest/globals';
+import { randomId } from '../../lib/format/checksums.js';
+import { snapshotKey, tombstoneKey, writerKey } from '../../lib/format/keys.js';
+import { openRepository } from '../../lib/repository/repository.js';
+import { createWorld, keysOf, lockOf, recordOf } from './worlds.js';
+
+describe('publishing a record', () => {
+  test('makes the snapshot exist, for everybody', async () => {
+    const { repository, store } = await createWorld();
+    const record = recordOf({ label: 'first' });
+    await repository.publishRecord('vm', record);
+    const other = await openRepository(store);
+    expect(await other.readRecord('vm', 1)).toEqual(record);
+    expect(await other.imageNames()).toEqual(['vm']);
+  });
+
+  test('raced by many has one winner, and the others change nothing', async () => {
+    const { repository, store } = await createWorld();
+    const records = Array.from({ length: 10 }, () => recordOf());
+    const outcomes = await Promise.allSettled(records.map((record) => repository.publishRecord('vm', record)));
+    const winners = outcomes.flatMap((outcome, index) => (outcome.status === 'fulfilled' ? [records[index]!] : []));
+    expect(winners).toHaveLength(1);
+    expect(await (await openRepository(store)).readRecord('vm', 1)).toEqual(winners[0]);
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'EXISTS' });
+    }
+  });
+
+  test('that had succeeded unseen succeeds when it is tried again', async () => {
+    const { repository, store } = await createWorld();
+    const record = recordOf();
+    store.inject({ kind: 'fail-after' }, { operation: 'put', key: snapshotKey('vm', 1) });
+    await expect(repository.publishRecord('vm', record)).rejects.toMatchObject({ code: 'UNREACHABLE' });
+    await repository.publishRecord('vm', record);
+    await expect(repository.publishRecord('vm', { ...record, commitId: randomId() })).rejects.toMatchObject({
+      code: 'EXISTS',
+    });
+  });
+
+  test('never uses the number of a deleted snapshot again', async () => {
+    const { repository } = await createWorld();
+    await repository.publishRecord('vm', recordOf());
+    await repository.deleteSnapshot('vm', 1);
+    await expect(repository.publishRecord('vm', recordOf())).rejects.toMatchObject({ code: 'EXISTS' });
+  });
+});
+
+describe('a listing', () => {
+  test('of an unknown image is empty, and number 1 is next', async () => {
+    const { repository } = await createWorld();
+    expect(await repository.listImage('vm')).toEqual({
+      image: 'vm',
+      snapshots: [],
+      deleted: [],
+      writer: null,
+      nextNumber: 1,
+    });
+  });
+
+  test('shows living and deleted numbers, the lock, and the next number', async () => {
+    const { repository } = await createWorld();
+    for (const number of [1, 2, 5]) await repository.publishRecord('vm', recordOf({ number }));
+    await repository.deleteSnapshot('vm', 2);
+    await repository.deleteSnapshot('vm', 5);
+    const lock = await repository.takeLock('vm', lockOf());
+    const listing = await repository.listImage('vm');
+    expect(listing.snapshots.map(({ number }) => number)).toEqual([1]);
+    expect(listing).toMatchObject({ deleted: [2, 5], writer: lock, nextNumber: 6 });
+  });
+
+  test('names images with a living snapshot or a lock, and passes over strangers', async () => {
+    const { repository, store } = await createWorld();
+    await repository.publishRecord('b', recordOf());
+    await repository.publishRecord('gone', recordOf());
+    await repository.deleteSnapshot('gone', 1);
+    await repository.takeLock('a', lockOf());
+    for (const key of ['images/README', 'images/x/y/z', 'images/control/writer.json', 'images/n/snapshots/1.json']) {
+      await store.put(key, Buffer.from('x'));
+    }
+    store.resetCounts();
+    expect(await repository.imageNames()).toEqual(['a', 'b']);
+    expect(store.requests).toBe(1);
+  });
+
+  test('of image a has nothing of image ab', async () => {
+    const { repository } = await createWorld();
+    await repository.publishRecord('ab', recordOf());
+    expect((await repository.listImage('a')).snapshots).toEqual([]);
+  });
+});
+
+describe('reading a record', () => {
+  test('that is not there says which', async () => {
+    const { repository } = await createWorld();
+    await expect(repository.readRecord('vm', 7)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: expect.stringContaining('vm@7') as string,
+    });
+  });
+
+  test('asks the store once', async () => {
+    const { store } = await createWorld();
+    await (await openRepository(store)).publishRecord('vm', recordOf());
+    const repository = await openRepository(store);
+    store.resetCounts();
+    await repository.readRecord('vm', 1);
+    await repository.readRecord('vm', 1);
+    expect(store.requests).toBe(1);
+  });
+
+  test('that belongs to another number is damage', async () => {
+    const { repository, store } = await createWorld();
+    await repository.publishRecord('vm', recordOf({ number: 1 }));
+    await store.put(snapshotKey('vm', 2), await store.get(snapshotKey('vm', 1)));
+    await expect(repository.readRecord('vm', 2)).rejects.toMatchObject({ code: 'DAMAGED' });
+  });
+});
+
+describe('deleting a snapshot', () => {
+  test('writes the tombstone before it removes the record', async () => {
+    const { repository, store } = await createWorld();
+    await repository.publishRecord('vm', recordOf());
+    store.resetCounts();
+    await repository.deleteSnapshot('vm', 1);
+    const changes = store.calls.filter(({ operation }) => operation === 'put' || operation === 'delete');
+    expect(changes.map(({ operation, key }) => [operation, key])).toEqual([
+      ['put', tombstoneKey('vm', 1)],
+      ['delete', snapshotKey('vm', 1)],
+    ]);
+    await expect(repository.readRecord('vm', 1)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  test('interrupted between the two leaves it living, and deleting again finishes', async () => {
+    const { repository, store } = await createWorld();
+    await repository.publishRecord('vm', recordOf());
+    store.inject({ kind: 'fail-before' }, { operation: 'delete' });
+    await expect(repository.deleteSnapshot('vm', 1)).rejects.toMatchObject({ code: 'UNREACHABLE' });
+    expect((await repository.listImage('vm')).snapshots).toHaveLength(1);
+    await repository.deleteSnapshot('vm', 1);
+    await repository.deleteSnapshot('vm', 1);
+    expect(await repository.listImage('vm')).toMatchObject({ snapshots: [], deleted: [1], nextNumber: 2 });
+  });
+
+  test('that never was is not found', async () => {
+    const { repository } = await createWorld();
+    await expect(repository.deleteSnapshot('vm', 1)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  test('is refused while the lock of its image names it as base', async () => {
+    const { repository, store } = await createWorld();
+    const record = recordOf();
+    await repository.publishRecord('vm', record);
+    await repository.publishRecord('vm', recordOf({ number: 2 }));
+    await repository.takeLock('vm', lockOf({ base: { number: 1, commitId: record.commitId }, host: 'blade-7' }));
+    await expect(repository.deleteSnapshot('vm', 1)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('blade-7') as string,
+    });
+    await repository.deleteSnapshot('vm', 2);
+    expect(await keysOf(store, 'images/vm/snapshots/')).toEqual([snapshotKey('vm', 1)]);
+  });
+
+  test('is taken back when a writer takes it as base meanwhile', async () => {
+    const { repository, store } = await createWorld();
+    const record = recordOf();
+    await repository.publishRecord('vm', record);
+    store.inject({ kind: 'stall' }, { operation: 'put', key: tombstoneKey('vm', 1) });
+    const deletion = repository.deleteSnapshot('vm', 1);
+    await store.until(() => store.stalledCalls === 1);
+    await repository.takeLock('vm', lockOf({ base: { number: 1, commitId: record.commitId } }));
+    store.releaseStalled();
+    await expect(deletion).rejects.toMatchObject({ code: 'LOCKED' });
+    expect(await keysOf(store, 'images/vm/')).toEqual([snapshotKey('vm', 1), writerKey('vm')]);
+  });
+
+  test('keeps the bytes of a damaged record in its tombstone', async () => {
+    const { repository, store } = await createWorld();
+    await store.put(snapshotKey('vm', 1), Buffer.from('garbage'));
+    await repository.deleteSnapshot('vm', 1);
+    const tombstone = JSON.parse((await store.get(tombstoneKey('vm', 1))).toString()) as { unreadable: string };
+    expect(Buffer.from(tombstone.unreadable, 'base64').toString()).toBe('garbage');
+  });
+
+  test('of a record that needs a newer lazydisk is refused', async () => {
+    const { repository, store } = await createWorld();
+    await store.put(snapshotKey('vm', 1), Buffer.from(JSON.stringify(recordOf({ requires: ['later'] }))));
+    await expect(repository.deleteSnapshot('vm', 1)).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+    expect(await keysOf(store, 'images/')).toEqual([snapshotKey('vm', 1)]);
+  });
+});
+
+describe('the lock of a writer', () => {
+  test('raced by many has one holder, and the others hear who', async () => {
+    const { repository } = await createWorld();
+    const locks = Array.from({ length: 8 }, (_, index) => lockOf({ host: `host-${index}` }));
+    const outcomes = await Promise.allSettled(locks.map((lock) => repository.takeLock('vm', lock)));
+    const held = (await repository.readLock('vm'))!;
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') {
+        expect(outcome.reason).toMatchObject({ code: 'LOCKED', facts: { lock: held } });
+        expect(String(outcome.reason)).toContain(held.host);
+      }
+    }
+  });
+
+  test('is kept when it is ours already', async () => {
+    const { repository } = await createWorld();
+    const lock = await repository.takeLock('vm', lockOf());
+    expect(await repository.takeLock('vm', { ...lock, timeMs: 99 })).toEqual(lock);
+  });
+
+  test('changes its base only for its holder', async () => {
+    const { repository } = await createWorld();
+    const lock = await repository.takeLock('vm', lockOf());
+    const moved = { ...lock, base: { number: 2, commitId: randomId() } };
+    await repository.updateLock('vm', moved);
+    expect(await repository.readLock('vm')).toEqual(moved);
+    await expect(repository.updateLock('vm', lockOf())).rejects.toMatchObject({ code: 'LOCKED' });
+    expect(await repository.readLock('vm')).toEqual(moved);
+  });
+
+  test('is given up by its holder or by force, not by a stranger', async () => {
+    const { repository } = await createWorld();
+    const lock = await repository.takeLock('vm', lockOf());
+    expect(await repository.releaseLock('vm', randomId())).toBeNull();
+    expect(await repository.readLock('vm')).toEqual(lock);
+    expect(await repository.releaseLock('vm', lock.stateId)).toEqual(lock);
+    expect(await repository.releaseLock('vm', undefined)).toBeNull();
+    await repository.takeLock('vm', lock);
+    expect(await repository.releaseLock('vm', undefined)).toEqual(lock);
+  });
+
+  test('that is damaged can be removed by force', async () => {
+    const { repository, store } = await createWorld();
+    await store.put(writerKey('vm'), Buffer.from('{}'));
+    await expect(repository.takeLock('vm', lockOf())).rejects.toMatchObject({ code: 'DAMAGED' });
+    await repository.releaseLock('vm', undefined);
+    await repository.takeLock('vm', lockOf());
+  });
+});
