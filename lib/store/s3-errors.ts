@@ -76,9 +76,22 @@ export function s3Error(error: unknown, call: FailedCall): LazydiskError {
   });
 }
 
-/** Whether the server says that these credentials are no longer good, though they were once. */
-export function isExpiry(error: LazydiskError): boolean {
-  return error.facts.s3Code === 'ExpiredToken' || error.facts.s3Code === 'TokenRefreshRequired';
+/** What is wrong with who we are rather than with what we may do. */
+const IDENTITY_CODES = new Set([
+  'ExpiredToken',
+  'TokenRefreshRequired',
+  'InvalidToken',
+  'InvalidAccessKeyId',
+  'SignatureDoesNotMatch',
+  'RequestTimeTooSkewed',
+]);
+
+/**
+ * Whether the server no longer knows us: under a store that has worked this passes with rotated credentials (or a clock
+ * that is set right). AccessDenied is not among them: a right that is missing for one kind of request stays missing.
+ */
+export function isIdentityTrouble(error: LazydiskError): boolean {
+  return typeof error.facts.s3Code === 'string' && IDENTITY_CODES.has(error.facts.s3Code);
 }
 
 function judge(error: unknown, s3Code: string | undefined, call: FailedCall): Verdict {
@@ -165,7 +178,7 @@ function connectionVerdict(error: unknown, call: FailedCall): Verdict {
       `The certificate of ${endpointUrl} is not trusted (${code}): name its authority with NODE_EXTRA_CA_CERTS, or check the endpoint.`,
     );
   }
-  switch (errnoOf(error)) {
+  switch (code) {
     case 'ECONNREFUSED':
       return again(`${endpointUrl} refuses connections: check that the server runs, and the endpoint.`);
     case 'ENOTFOUND':

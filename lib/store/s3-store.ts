@@ -5,8 +5,8 @@
  * are off. A put is always a single PUT, never a multipart upload, because only that is atomic and can be conditional.
  * A body is success only when it is as long as was asked, whatever the server announced.
  *
- * Credentials that expire under a store that has worked are read again, and the call fails as UNREACHABLE, so that the
- * retrying decorator goes on with the new ones; at the start they are REFUSED.
+ * Credentials that expire or are rotated under a store that has worked are read again, and the call fails as UNREACHABLE,
+ * so that the retrying decorator goes on with the new ones; at the start they are REFUSED.
  *
  * What it does not do: it checks nothing at construction (the first call does), and sees keys of others under its prefix
  * only if they are keys (lib/store/keys.ts): folder markers of web consoles are not.
@@ -18,7 +18,7 @@ import { checkRange, rangePastEnd, throwIfAborted } from './calls.js';
 import { checkKey, checkPrefix, compareKeys, keyProblem } from './keys.js';
 import { formatLocation, type S3Location } from './location.js';
 import type { ByteRange, CallOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
-import { isExpiry, s3Error, type S3Operation } from './s3-errors.js';
+import { isIdentityTrouble, s3Error, type S3Operation } from './s3-errors.js';
 import type { S3Settings } from './s3-settings.js';
 import { S3Transport, type Exchange } from './s3-transport.js';
 
@@ -148,7 +148,7 @@ export class S3Store implements ObjectStore {
         signal,
         status: exchange.response?.statusCode,
       });
-      if (!isExpiry(error) || this.history === 'has not worked yet') throw error;
+      if (!isIdentityTrouble(error) || this.history === 'has not worked yet') throw error;
       if (this.client === client) this.client = undefined;
       throw new LazydiskError('UNREACHABLE', error.message, { facts: error.facts });
     }

@@ -14,6 +14,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Client } from 'minio';
 
@@ -29,7 +30,7 @@ export interface S3Server {
   stop(): Promise<void>;
 }
 
-const SCRIPT = join(process.cwd(), 'tests', 'tools', 'start-s3.sh');
+const SCRIPT = fileURLToPath(new URL('../tools/start-s3.sh', import.meta.url));
 const run = promisify(execFile);
 
 /** Whether S3 tests are to run: a server is given, or can be started, or its absence is to be a failure. */

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { parseLocation, type S3Location } from '../../lib/store/location.js';
 import { retrying } from '../../lib/store/retrying.js';
+import { s3Error } from '../../lib/store/s3-errors.js';
 import type { S3Credentials } from '../../lib/store/s3-settings.js';
 import { S3Store } from '../../lib/store/s3-store.js';
 import { s3ErrorAnswer, startScriptedServer, type Answer, type ScriptedServer } from '../helpers/scripted-server.js';
@@ -116,6 +117,38 @@ describe('the S3 store maps what the server answers', () => {
     };
     await retrying(store, { timeoutMs: 10_000, random: () => 0 }).put('key', Buffer.from('x'), { ifAbsent: true });
     expect(answers).toBe(2);
+  });
+});
+
+describe('the S3 store maps what goes wrong before the server answers', () => {
+  const call = {
+    location: 's3://bucket',
+    bucket: 'bucket',
+    endpointUrl: 'https://host',
+    operation: 'get' as const,
+    key: 'key',
+    signal: undefined,
+    status: undefined,
+  };
+
+  it.each([
+    ['ECONNREFUSED', 'UNREACHABLE', 'https://host refuses connections'],
+    ['ECONNRESET', 'UNREACHABLE', 'The connection to https://host failed'],
+    ['EPIPE', 'UNREACHABLE', 'The connection to https://host failed'],
+    ['ENOTFOUND', 'UNREACHABLE', "The host of https://host can't be resolved"],
+    ['EAI_AGAIN', 'UNREACHABLE', "The host of https://host can't be resolved"],
+    ['ETIMEDOUT', 'UNREACHABLE', 'did not answer GET key in time'],
+    ['EHOSTUNREACH', 'UNREACHABLE', 'The connection to https://host failed'],
+    ['HPE_INVALID_CONSTANT', 'UNREACHABLE', 'The connection to https://host failed'],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', 'REFUSED', 'is not trusted'],
+    ['CERT_HAS_EXPIRED', 'REFUSED', 'is not trusted'],
+    ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'REFUSED', 'is not trusted'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'REFUSED', 'is not trusted'],
+  ])('%s is %s, and the endpoint is named', (errno, code, part) => {
+    const cause = Object.assign(new Error('what node says'), { code: errno });
+    const error = s3Error(cause, call);
+    expect(error).toMatchObject({ code, cause, facts: { endpoint: 'https://host' } });
+    expect(error.message).toContain(part);
   });
 });
 
@@ -268,17 +301,29 @@ describe('the S3 store reads a listing with distrust', () => {
 });
 
 describe('credentials', () => {
-  it('that expire after the store has worked are read again, and the call goes on', async () => {
+  it.each([
+    [400, 'ExpiredToken'],
+    [403, 'InvalidAccessKeyId'],
+    [403, 'SignatureDoesNotMatch'],
+  ])('that are no longer good after the store has worked (%i %s) are read again', async (status, s3Code) => {
     server.answer = (_, response) => void response.writeHead(200).end('x');
     await store.get('key');
     credentials = { accessKey: 'NEWKEY', secretKey: SECRET, sessionToken: 'new-token' };
     server.answer = (request, response) => {
       if (request.headers['x-amz-security-token'] === 'new-token') response.writeHead(200).end('y');
-      else s3ErrorAnswer(400, 'ExpiredToken')(request, response);
+      else s3ErrorAnswer(status, s3Code)(request, response);
     };
     expect(await failure(store.get('key'))).toMatchObject({ code: 'UNREACHABLE' });
     expect((await store.get('key')).toString()).toBe('y');
     expect(credentialsRead).toBe(2);
+  });
+
+  it('a right that is missing stays REFUSED after the store has worked', async () => {
+    server.answer = (_, response) => void response.writeHead(200).end('x');
+    await store.get('key');
+    server.answer = s3ErrorAnswer(403, 'AccessDenied');
+    expect(await failure(store.put('key', Buffer.from('x')))).toMatchObject({ code: 'REFUSED' });
+    expect(credentialsRead).toBe(1);
   });
 
   it('that can be had only later are asked for again by the next call', async () => {
