@@ -81,7 +81,7 @@ describe('a snapshot record', () => {
 
   test('that requires an unknown feature is unsupported, and the message names feature and object', () => {
     expect(() => decodeSnapshotRecord(json({ requires: ['zstd'], root: { odd: true } }), KEY)).toThrow(
-      expect.objectContaining({ code: 'UNSUPPORTED', message: expect.stringMatching(/images\/vm.*"zstd"/) as string }),
+      expect.objectContaining({ code: 'UNSUPPORTED', message: expect.stringMatching(/images\/vm.*"zstd"/) }),
     );
   });
 
@@ -107,7 +107,7 @@ describe('a snapshot record', () => {
     ['no commit id', { commitId: undefined }],
   ])('with %s is damaged, and the message names the object', (_, change) => {
     expect(() => decodeSnapshotRecord(json(change), KEY)).toThrow(
-      expect.objectContaining({ code: 'DAMAGED', message: expect.stringContaining(KEY) as string }),
+      expect.objectContaining({ code: 'DAMAGED', message: expect.stringContaining(KEY) }),
     );
   });
 

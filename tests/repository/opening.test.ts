@@ -70,7 +70,7 @@ describe('opening', () => {
   test('something that is no repository says how to make one', async () => {
     await expect(openRepository(new MemoryStore('file:///somewhere'))).rejects.toMatchObject({
       code: 'NOT_FOUND',
-      message: expect.stringContaining('lazydisk init file:///somewhere') as string,
+      message: expect.stringContaining('lazydisk init file:///somewhere'),
     });
   });
 

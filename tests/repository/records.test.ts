@@ -94,7 +94,7 @@ describe('reading a record', () => {
     const { repository } = await createWorld();
     await expect(repository.readRecord('vm', 7)).rejects.toMatchObject({
       code: 'NOT_FOUND',
-      message: expect.stringContaining('vm@7') as string,
+      message: expect.stringContaining('vm@7'),
     });
   });
 
@@ -154,7 +154,7 @@ describe('deleting a snapshot', () => {
     await repository.takeLock('vm', lockOf({ base: { number: 1, commitId: record.commitId }, host: 'blade-7' }));
     await expect(repository.deleteSnapshot('vm', 1)).rejects.toMatchObject({
       code: 'LOCKED',
-      message: expect.stringContaining('blade-7') as string,
+      message: expect.stringContaining('blade-7'),
     });
     await repository.deleteSnapshot('vm', 2);
     expect(await keysOf(store, 'images/vm/snapshots/')).toEqual([snapshotKey('vm', 1)]);

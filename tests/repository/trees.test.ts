@@ -78,7 +78,7 @@ describe('a tree reader', () => {
     store.inject({ kind: 'flip-bit', bit: 99 }, { operation: 'get', times: 2 });
     await expect(trees.entry(record, 300)).rejects.toMatchObject({
       code: 'DAMAGED',
-      message: expect.stringContaining(`segments/${record.root!.segment}`) as string,
+      message: expect.stringContaining(`segments/${record.root!.segment}`),
     });
     expect(cache.nodes.size).toBe(0);
     expect(await trees.entry(record, 300)).not.toBeNull();

@@ -1,0 +1,73 @@
+import { describe, expect, test } from '@jest/globals';
+import { randomId } from '../../lib/format/checksums.js';
+import { cloneSnapshot } from '../../lib/repository/clone.js';
+import { CHUNK, createWorld, lockOf, publish, readBack } from './worlds.js';
+
+async function worldWithImage() {
+  const world = await createWorld();
+  const record = await publish(
+    world.repository,
+    'base',
+    new Map([
+      [0, 1],
+      [300, 2],
+    ]),
+    1000 * CHUNK,
+  );
+  world.store.resetCounts();
+  return { ...world, record, clone: { from: 'base', number: 1, to: 'vm', writerId: randomId() } };
+}
+
+describe('a clone', () => {
+  test('is one small put, and reads as its source', async () => {
+    const { repository, store, record, clone } = await worldWithImage();
+    const made = await cloneSnapshot(repository, { ...clone, label: 'web' });
+    expect(store.counts.put.requests).toBe(1);
+    expect(store.counts.put.bytes).toBeLessThan(2000);
+    expect(made).toMatchObject({ number: 1, root: record.root, label: 'web', allocatedBytes: record.allocatedBytes });
+    expect(made.imageId).not.toBe(record.imageId);
+    expect(made.parent).toEqual({ image: 'base', imageId: record.imageId, number: 1, commitId: record.commitId });
+    expect([...(await readBack(repository, made, [1, 2]))]).toEqual([
+      [0, 1],
+      [300, 2],
+    ]);
+  });
+
+  test('survives the deletion of its source', async () => {
+    const { repository, clone } = await worldWithImage();
+    const made = await cloneSnapshot(repository, clone);
+    await repository.deleteSnapshot('base', 1);
+    expect((await readBack(repository, made, [1, 2])).size).toBe(2);
+  });
+
+  test('of a name that lives, by a snapshot or by a lock, is refused', async () => {
+    const { repository, clone } = await worldWithImage();
+    await expect(cloneSnapshot(repository, { ...clone, to: 'base' })).rejects.toMatchObject({ code: 'EXISTS' });
+    await repository.takeLock('vm', lockOf());
+    await expect(cloneSnapshot(repository, clone)).rejects.toMatchObject({ code: 'EXISTS' });
+  });
+
+  test('of a name that was deleted takes the next number', async () => {
+    const { repository, clone } = await worldWithImage();
+    const first = await cloneSnapshot(repository, clone);
+    await repository.deleteSnapshot('vm', 1);
+    const second = await cloneSnapshot(repository, clone);
+    expect(second.number).toBe(2);
+    expect(second.imageId).not.toBe(first.imageId);
+  });
+
+  test('raced by many has one winner', async () => {
+    const { repository, clone } = await worldWithImage();
+    const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => cloneSnapshot(repository, clone)));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'EXISTS' });
+    }
+  });
+
+  test('of what is not there, or under a bad name, says so', async () => {
+    const { repository, clone } = await worldWithImage();
+    await expect(cloneSnapshot(repository, { ...clone, number: 2 })).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await expect(cloneSnapshot(repository, { ...clone, to: 'control' })).rejects.toMatchObject({ code: 'USAGE' });
+  });
+});
