@@ -47,7 +47,10 @@ export interface Head extends Disk {
    */
   openForWriting(signal?: AbortSignal): Promise<void>;
   closeForWriting(): void;
-  /** Any open, reading or writing: revert and delete are BUSY meanwhile. */
+  /**
+   * Any open, reading or writing: revert and delete are BUSY meanwhile. To be called after `openForWriting`. Throws STALE
+   * while the content is being replaced.
+   */
   opened(): void;
   closed(): void;
   write(offset: Bytes, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;

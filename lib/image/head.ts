@@ -49,6 +49,7 @@ export class LocalHead implements Head {
   private readonly madeMs: number;
   private writing: Promise<void> = Promise.resolve();
   private opens = 0;
+  private replacing = false;
   private writers = 0;
   private timer: NodeJS.Timeout | undefined;
   private turn: Promise<unknown> = Promise.resolve();
@@ -184,7 +185,11 @@ export class LocalHead implements Head {
     return Promise.resolve();
   }
 
+  /** STALE while the content is being replaced: who opened it then would read another one under the same name. */
   opened(): void {
+    if (this.replacing) {
+      throw new LazydiskError('STALE', `the disk of ${this.current.image} is being replaced: look it up again`);
+    }
     this.opens++;
   }
 
@@ -322,6 +327,8 @@ export class LocalHead implements Head {
       await this.persist({ lockHeld: true });
       return;
     }
+    const record = await repository.readRecord(image, newest.number, signal);
+    // No await from this question to the reset: nobody opens it in between.
     if (this.opens > 0) {
       await repository.releaseLock(image, stateId, signal);
       throw new LazydiskError(
@@ -330,14 +337,24 @@ export class LocalHead implements Head {
           `@${this.current.seenNumber}: close it everywhere, then open it for writing`,
       );
     }
-    const record = await repository.readRecord(image, newest.number, signal);
     await this.resetNow(record, record.number);
     await this.persist({ lockHeld: true });
     await this.tellLock();
     throw new LazydiskError('STALE', `${image} has a newer snapshot, ${newest.number}: its disk is another one now`);
   }
 
+  /** BUSY while somebody has the disk open; whoever opens it from here on is STALE until the new content stands. */
   private async resetNow(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
+    if (this.opens > 0) throw new LazydiskError('BUSY', `${this.current.image} is open: close disk.raw first`);
+    this.replacing = true;
+    try {
+      await this.replaceContent(base, seenNumber);
+    } finally {
+      this.replacing = false;
+    }
+  }
+
+  private async replaceContent(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
     const dropped = this.disk.openLayers;
     const abandoned = this.current.layers.flatMap((layer) => layer.commitIds);
     const next: HeadRecord = {

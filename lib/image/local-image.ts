@@ -7,7 +7,7 @@
 import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { orAborted } from '../util/abort.js';
-import { LazydiskError } from '../util/errors.js';
+import { hasCode, LazydiskError } from '../util/errors.js';
 import type { CommitOutcome, Health, Image, ImageStatus, SnapshotInfo } from './api.js';
 import { commitHead, reconcile } from './commit.js';
 import type { CommitParts } from './commit.js';
@@ -219,7 +219,10 @@ export class LocalImage implements Image {
     if (head !== undefined && newest.number <= head.record.seenNumber) return head;
     const record = await this.parts.listings.record(this.name, newest.number);
     if (head?.isPersisted === true) {
-      if (head.openCount === 0) await head.reset(record, record.number);
+      // Opened meanwhile: it stays what it is.
+      await head.reset(record, record.number).catch((error: unknown) => {
+        if (!hasCode(error, 'BUSY')) throw error;
+      });
       return head;
     }
     await head?.close();
