@@ -166,4 +166,41 @@ describe('the tree over real images', () => {
     expect((await tree.fileSystem.setAttributes(file, { sizeBytes: 20 }, caller())).sizeBytes).toBe(20);
     expect(await read(tree, 'vm/disk.raw', 0, 100)).toBe('x'.repeat(10) + '\0'.repeat(10));
   });
+
+  // S3: a node never shows another content, not even to an open that races with a revert.
+  test('opens that race with a revert read the content of their node, or are refused', async () => {
+    const { tree } = await host('a');
+    await makeImage(tree, 'vm', 'base');
+    const seen = new Map<number, string>();
+    const turns = (count: number): Promise<void> =>
+      count === 0 ? Promise.resolve() : new Promise((resolve) => setImmediate(() => resolve(turns(count - 1))));
+    const openAndRead = async (node: number, delay: number): Promise<void> => {
+      await turns(delay);
+      const errno = await errnoOf(
+        (async () => {
+          const { handle } = await tree.fileSystem.open(node, READ, caller());
+          await turns(delay);
+          const text = Buffer.from(await tree.fileSystem.read(node, handle, 0, 4, caller())).toString();
+          await tree.fileSystem.release(node, handle);
+          expect(seen.get(node) ?? text).toBe(text);
+          seen.set(node, text);
+        })(),
+      );
+      expect(['ok', 'ESTALE']).toContain(errno);
+    };
+    for (let round = 0; round < 20; round++) {
+      await write(tree, 'vm/disk.raw', 0, String(1000 + round));
+      const before = await tree.node('vm/disk.raw');
+      seen.set(before, String(1000 + round));
+      await Promise.all([
+        tree.tree.commands.revert('vm'),
+        ...Array.from({ length: 12 }, (_, delay) => openAndRead(before, delay)),
+        ...Array.from({ length: 12 }, async (_, delay) => {
+          await turns(delay);
+          await openAndRead(await tree.node('vm/disk.raw'), 0);
+        }),
+      ]);
+    }
+    expect(seen.size).toBeGreaterThan(10);
+  });
 });
