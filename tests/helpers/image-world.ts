@@ -6,12 +6,14 @@ import type { Catalogue, Head } from '../../lib/image/api.js';
 import { openCatalogue } from '../../lib/image/catalogue.js';
 import type { CommitStep } from '../../lib/image/commit.js';
 import { noFeed } from '../../lib/image/plane.js';
+import type { PlaneFeed } from '../../lib/image/plane.js';
 import type { Mirror } from '../../lib/mirror/api.js';
 import { LocalPlaces } from '../../lib/mirror/known-places.js';
 import { LocalDatabase } from '../../lib/mirror/local-database.js';
 import { LocalNodes } from '../../lib/mirror/local-nodes.js';
 import { openMirror } from '../../lib/mirror/mirror.js';
 import { noWorkers } from '../../lib/mirror/worker-fence.js';
+import type { WorkerFence } from '../../lib/mirror/worker-fence.js';
 import { chunkSource } from '../../lib/repository/chunk-source.js';
 import { initRepository } from '../../lib/repository/repository.js';
 import type { Repository } from '../../lib/repository/api.js';
@@ -36,17 +38,33 @@ export class ImageWorld {
     private readonly directory: string,
     private readonly stateId: string,
     private readonly quotaBytes: number | null,
+    private readonly fence: WorkerFence,
+    private readonly planes: PlaneFeed,
   ) {}
 
   static async open(
     directory: string,
-    options: { store?: FaultyStore; stateId?: string; quotaBytes?: number | null } = {},
+    options: {
+      store?: FaultyStore;
+      stateId?: string;
+      quotaBytes?: number | null;
+      fence?: WorkerFence;
+      planes?: PlaneFeed;
+    } = {},
   ): Promise<ImageWorld> {
     const store = options.store ?? new FaultyStore(new MemoryStore());
     const { repository } = await initRepository(store, { chunkSizeBytes: CHUNK });
     await mkdir(directory, { recursive: true });
     const stateId = options.stateId ?? 'a'.repeat(32);
-    const world = new ImageWorld(store, repository, directory, stateId, options.quotaBytes ?? null);
+    const world = new ImageWorld(
+      store,
+      repository,
+      directory,
+      stateId,
+      options.quotaBytes ?? null,
+      options.fence ?? noWorkers,
+      options.planes ?? noFeed,
+    );
     await world.start();
     return world;
   }
@@ -90,7 +108,7 @@ export class ImageWorld {
       quotaBytes: this.quotaBytes,
       bootId,
       source: chunkSource(this.repository),
-      fence: noWorkers,
+      fence: this.fence,
       log: silentLog,
     });
     this.catalogue = await openCatalogue({
@@ -102,8 +120,8 @@ export class ImageWorld {
       bootId,
       trees: this.repository.trees(new LocalNodes(this.database)),
       known: new LocalPlaces(this.database),
-      fence: noWorkers,
-      planes: noFeed,
+      fence: this.fence,
+      planes: this.planes,
       readOnly: false,
       log: silentLog,
       onCommitStep: (step) => {

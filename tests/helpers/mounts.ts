@@ -61,12 +61,11 @@ async function mountAt(mountpoint: string, stateDirectory: string, request: Moun
   const env = { ...request.repository.env, ...request.env };
   // Registered first: a daemon may be there although `mount` said that it failed.
   undoLater(() => forceUnmount(mountpoint));
-  await mustLazydisk(
+  const { daemonPid } = (await lazydiskJson(
     ['mount', request.repository.url, mountpoint, '--state', stateDirectory, ...(request.options ?? [])],
     { env },
-  );
+  )) as { daemonPid: number };
   const status = (): Promise<MountStatus> => lazydiskJson(['status', mountpoint], { env }) as Promise<MountStatus>;
-  const { daemonPid } = await status();
   const path = (image: string, file = 'disk.raw'): string => join(mountpoint, image, file);
 
   const unmount = async (): Promise<void> => {
