@@ -72,7 +72,7 @@ export interface Mirror {
   markZero(map: SlotMap, chunks: Iterable<ChunkNumber>): void;
 
   /**
-   * Publishes in the map those of `wanted` that are local and trusted (one getMany); the others stay unknown. Chunks that
+   * Publishes in the map those of `wanted` that are local and trusted; the others stay unknown. Chunks that
    * were kept under another boot id are not trusted until `ensure` has verified them.
    */
   publishLocal(map: SlotMap, wanted: readonly WantedChunk[]): Promise<void>;

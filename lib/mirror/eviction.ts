@@ -44,6 +44,8 @@ export class Eviction {
   private running: Promise<unknown> = Promise.resolve();
   private trimming: 'no' | 'once' | 'again' = 'no';
   private punchWarned = false;
+  /** The last round failed: said once, until one succeeds. */
+  private failing = false;
 
   constructor(private readonly parts: EvictionParts) {}
 
@@ -117,8 +119,10 @@ export class Eviction {
         const left = await this.round(choice.pool, choice.victims);
         freed(left * choice.pool.chunkSizeBytes);
         fruitless = left > 0 ? 0 : fruitless + 1;
+        this.failing = false;
       } catch (error) {
-        this.parts.log.error('local chunks can not be evicted', { error: messageOf(error) });
+        if (!this.failing) this.parts.log.error('local chunks can not be evicted', { error: messageOf(error) });
+        this.failing = true;
         return 'failed';
       }
     }

@@ -29,6 +29,9 @@ export interface VerifiedChunk {
 }
 
 export class Keeper {
+  /** The last write failed: said once, until one succeeds. */
+  private failing = false;
+
   constructor(
     private readonly parts: {
       readonly record: SlotRecord;
@@ -54,7 +57,11 @@ export class Keeper {
     eviction.unreserve(bytes);
     limit.wrote(bytes);
 
-    const filled = await Promise.all(missing.map(async (chunk, index) => this.fill(pool, slots[index], chunk.bytes)));
+    let givingWay: Promise<unknown> | undefined;
+    const giveWay = () => (givingWay ??= eviction.giveWay(Math.max(GIVE_WAY_BYTES, bytes)));
+    const filled = await Promise.all(
+      missing.map(async (chunk, index) => this.fill(pool, slots[index], chunk.bytes, giveWay)),
+    );
     const kept = missing.flatMap(({ id }, index) => {
       const slot = filled[index];
       return slot === undefined ? [] : [{ id, slot }];
@@ -86,6 +93,7 @@ export class Keeper {
         return slot;
       }
       await this.parts.eviction.settled();
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
@@ -94,21 +102,21 @@ export class Keeper {
     pool: SlotPool,
     slot: SlotNumber | undefined,
     bytes: Uint8Array,
-    mayTryAgain = true,
+    giveWay: () => Promise<unknown>,
   ): Promise<SlotNumber | undefined> {
     if (slot === undefined) return undefined;
     try {
-      await pool.file.write(slot, bytes);
+      await pool.file.write(slot, bytes).catch(async (error: unknown) => {
+        if (!isFull(error)) throw error;
+        await giveWay();
+        await pool.file.write(slot, bytes);
+      });
+      this.failing = false;
       return slot;
     } catch (error) {
-      const errno = errnoOf(error);
-      const isFull = errno === 'ENOSPC' || errno === 'EDQUOT';
-      if (isFull && mayTryAgain) {
-        await this.parts.eviction.giveWay(Math.max(GIVE_WAY_BYTES, bytes.length));
-        return this.fill(pool, slot, bytes, false);
-      }
-      this.parts.log.warn('a chunk could not be kept locally', { slot, error: messageOf(error) });
-      if (isFull) {
+      if (!this.failing) this.parts.log.warn('chunks can not be kept locally', { slot, error: messageOf(error) });
+      this.failing = true;
+      if (isFull(error)) {
         this.parts.eviction.punchRun(pool, slot, 1);
         pool.table.release(slot);
       } else {
@@ -117,4 +125,9 @@ export class Keeper {
       return undefined;
     }
   }
+}
+
+function isFull(error: unknown): boolean {
+  const errno = errnoOf(error);
+  return errno === 'ENOSPC' || errno === 'EDQUOT';
 }

@@ -4,7 +4,8 @@
  * Every entry is read into memory once (a second per million chunks, about 50 bytes each); afterwards a chunk is found
  * without asking the database. Entries of another epoch, of a slot file that is not the one they were written to, or of one
  * that is too short, are `unverified`. Two entries for one slot (a database that lost its end): neither is believed. Space of
- * slots that no entry names (a process that ended between write and record) is given back.
+ * slots that no entry names (a process that ended between write and record) is given back. Whenever anything was not as it
+ * should be, a new epoch begins: the doubt outlives this process.
  */
 import { mkdir, readdir, statfs } from 'node:fs/promises';
 import { isChunkSize, type Bytes } from '../format/geometry.js';
@@ -92,7 +93,7 @@ export class OpenSlots {
         this.pools.set(chunkSizeBytes, new SlotPool(this.directory, chunkSizeBytes, this.diskBytes));
       }
     }
-    let isWhole = true;
+    let isWhole = this.strays.length === 0;
     for (const pool of this.pools.values()) {
       const file = pool.open();
       const isKnown = this.record.knowsSlotFile(pool.chunkSizeBytes, file.identity());

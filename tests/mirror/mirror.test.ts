@@ -4,6 +4,7 @@ import { openSync, closeSync, readdirSync, statSync, writeFileSync, writeSync, r
 import { join } from 'node:path';
 import { sha256 } from '../../lib/format/checksums.js';
 import { FIRST_SLOT, SLOT_UNKNOWN, SLOT_ZERO, type Mirror } from '../../lib/mirror/api.js';
+import type { OpenSlotFile } from '../../lib/mirror/slot-file.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { CHUNK, TestPlace, bytesOf, holds, readChunk, wanted } from './fake-source.js';
 
@@ -438,5 +439,73 @@ describe('another start', () => {
   test('a second mirror in the same folder is BUSY', async () => {
     await place.open();
     await expect(place.open()).rejects.toMatchObject({ code: 'BUSY' });
+  });
+});
+
+describe('a local disk that fails', () => {
+  /** The slot file inside a mirror, to make its calls fail. */
+  function fileOf(mirror: Mirror) {
+    type Inside = { slots: { pool(size: number): { file: OpenSlotFile } } };
+    return (mirror as unknown as Inside).slots.pool(CHUNK).file;
+  }
+  const eio = () => Promise.reject(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }));
+
+  test('a slot that can not be read while it is verified is fetched anew, and never used again', async () => {
+    const chunks = place.source.addSegment('s', 1, 3);
+    const first = await place.open();
+    (await first.ensure(first.createMap(CHUNK, 3), wanted(chunks), 'demand')).release();
+    await first.close();
+    const mirror = await place.open({ bootId: 'boot-2' });
+    const file = fileOf(mirror);
+    const read = file.read.bind(file);
+    file.read = (slot) => (slot === 1 ? eio() : read(slot));
+    const map = mirror.createMap(CHUNK, 3);
+    const lease = await mirror.ensure(map, wanted(chunks), 'demand');
+    for (let n = 0; n < 3; n++) expect(holds(readChunk(mirror, map, n, lease), n + 1)).toBe(true);
+    expect([...map.words]).not.toContain(1 + FIRST_SLOT);
+    lease.release();
+    expect(place.source.requests).toHaveLength(2);
+    await mirror.giveWay(3 * CHUNK);
+    (await mirror.ensure(map, wanted(chunks), 'demand')).release();
+    expect([...map.words]).not.toContain(1 + FIRST_SLOT);
+  });
+
+  test('a slot that can not be written is retired, and the read is answered', async () => {
+    const chunks = place.source.addSegment('s', 1, 2);
+    const mirror = await place.open();
+    const map = mirror.createMap(CHUNK, 2);
+    const file = fileOf(mirror);
+    const write = file.write.bind(file);
+    file.write = (slot, bytes) => (slot === 0 ? eio() : write(slot, bytes));
+    const lease = await mirror.ensure(map, wanted(chunks), 'demand');
+    expect(lease.transient(0)).toBeDefined();
+    for (let n = 0; n < 2; n++) expect(holds(readChunk(mirror, map, n, lease), n + 1)).toBe(true);
+    lease.release();
+    expect(lease.transient(0)).toBeUndefined();
+    const again = await mirror.ensure(map, wanted(chunks), 'demand');
+    expect(again.transient(0)).toBeUndefined();
+    expect(holds(readChunk(mirror, map, 0, again), 1)).toBe(true);
+    again.release();
+  });
+
+  test('two records for one slot are both doubted, by this start and the next', async () => {
+    const chunks = place.source.addSegment('s', 1, 2);
+    const first = await place.open();
+    (await first.ensure(first.createMap(CHUNK, 2), wanted(chunks), 'demand')).release();
+    type Inside = {
+      slots: { record: { keep(size: number, kept: { id: string; slot: number }[]): Promise<void> } };
+    };
+    const { record } = (first as unknown as Inside).slots;
+    await record.keep(CHUNK, [{ id: chunks[1]!.id, slot: 0 }]);
+    await first.close();
+    place.source.requests.length = 0;
+    for (let start = 0; start < 2; start++) await (await place.open()).close();
+    const mirror = await place.open();
+    const map = mirror.createMap(CHUNK, 2);
+    await mirror.publishLocal(map, wanted(chunks));
+    expect([...map.words]).toEqual([SLOT_UNKNOWN, SLOT_UNKNOWN]);
+    const lease = await mirror.ensure(map, wanted(chunks), 'demand');
+    for (let n = 0; n < 2; n++) expect(holds(readChunk(mirror, map, n, lease), n + 1)).toBe(true);
+    lease.release();
   });
 });

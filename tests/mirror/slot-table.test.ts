@@ -62,7 +62,7 @@ describe('SlotTable', () => {
         const free = [...table.freeRuns()].reduce((sum, run) => sum + run.count, 0);
         expect(free + model.size + retired).toBe(table.slots);
       }),
-      { numRuns: 200 },
+      { numRuns: 60 },
     );
   });
 
@@ -141,7 +141,7 @@ describe('SlotMaps', () => {
           });
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 60 },
     );
   });
 });
