@@ -62,7 +62,7 @@ export const mountVerb = defineVerb({
       .option('force', { type: 'boolean', default: false, describe: 'accept a state folder in memory (tmpfs)' }),
   run: async (options, context) => {
     const address = await resolveAddress({ url: options.repository, endpoint: options.endpoint }, context.environment);
-    requireRoot();
+    requireRoot(context);
     const mountpoint = await resolveMountpoint(options.mountpoint);
     if (await isMountedAlready(mountpoint, address.url, context)) {
       context.output.result(
@@ -125,8 +125,8 @@ function report(settings: MountSettings, outcome: LaunchOutcome, { output }: Ver
   }
 }
 
-function requireRoot(): void {
-  if (process.getuid?.() === 0) return;
+function requireRoot({ uid }: VerbContext): void {
+  if (uid === 0) return;
   throw new LazydiskError(
     'UNSUPPORTED',
     'Mounting needs root for now: run it as root, with sudo for example; --uid and --gid give the files to you.',

@@ -7,7 +7,7 @@ import { hasCode, LazydiskError } from '../../lib/util/errors.js';
 import { Registry } from '../service/registry.js';
 import { EXIT_STATUS, EXIT_STATUS_HELP, exitStatusOf, type ExitStatus } from './exit-status.js';
 import { Output, type Streams } from './output.js';
-import type { CommonOptions, Verb, VerbContext } from './verb.js';
+import { DASH, parsableWords, type CommonOptions, type Verb, type VerbContext } from './verb.js';
 
 export interface ProgramOptions {
   readonly verbs: readonly Verb[];
@@ -23,12 +23,12 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
   const json = words.includes('--json') && !words.slice(0, words.indexOf('--json')).includes('--');
   const output = new Output(options.streams, json);
   const registry = Registry.forUser(options.uid, options.environment);
-  const contextOf = (): VerbContext => ({ output, registry, environment: options.environment });
+  const contextOf = (): VerbContext => ({ output, registry, environment: options.environment, uid: options.uid });
   try {
     let program = common(options);
     for (const verb of options.verbs) program = verb(program, contextOf);
     let text = '';
-    await program.parseAsync([...words], {}, (_error, _parsed, help) => {
+    await program.parseAsync(parsableWords(words), {}, (_error, _parsed, help) => {
       text = help;
     });
     if (text !== '') options.streams.stdout.write(`${text}\n`);
@@ -79,6 +79,9 @@ function common({ version }: ProgramOptions): Argv<CommonOptions> {
 }
 
 function sentence(text: string): string {
-  const line = text.trim().replaceAll(/\s*\n\s*/g, ' ');
+  const line = text
+    .replaceAll(DASH, '-')
+    .trim()
+    .replaceAll(/\s*\n\s*/g, ' ');
   return /[.!?…]$/.test(line) ? line : `${line}.`;
 }

@@ -21,6 +21,8 @@ export interface VerbContext {
   readonly output: Output;
   readonly registry: Registry;
   readonly environment: NodeJS.ProcessEnv;
+  /** Who runs it. */
+  readonly uid: number;
 }
 
 export interface VerbDefinition<Options> {
@@ -48,8 +50,25 @@ export function defineVerb<Options extends CommonOptions>(verb: VerbDefinition<O
         for (const [commandLine, meaning] of verb.examples) own.example(`$0 ${commandLine}`, meaning);
         return verb.options(own).epilogue(EXIT_STATUS_HELP);
       },
-      (options) => verb.run(options, contextOf(options)),
+      (options) => verb.run(withDashes(options), contextOf(options)),
     );
+}
+
+/** Stands for a lone dash while yargs parses, which would make it an empty word. */
+export const DASH = '\u0000-';
+
+/** Words of a command line as yargs can parse them. */
+export function parsableWords(words: readonly string[]): string[] {
+  return words.map((word) => (word === '-' ? DASH : word));
+}
+
+/** The same options, with dashes where they were. */
+function withDashes<Options extends object>(options: Options): Options {
+  const restored = Object.entries(options).map(([name, value]: [string, unknown]) => [
+    name,
+    value === DASH ? '-' : value,
+  ]);
+  return Object.fromEntries(restored) as Options;
 }
 
 /** A whole number of an option. USAGE. */

@@ -16,7 +16,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-async function run(words: readonly string[], verbs = VERBS) {
+async function run(words: readonly string[], verbs = VERBS, uid = process.getuid?.() ?? 0) {
   const said = { out: '', err: '' };
   const status = await runProgram(words, {
     verbs,
@@ -27,7 +27,7 @@ async function run(words: readonly string[], verbs = VERBS) {
       stdin: { isTTY: false },
     },
     environment: { LAZYDISK_RUNTIME_DIR: folder, HOME: folder },
-    uid: process.getuid?.() ?? 0,
+    uid,
   });
   return { status, ...said };
 }
@@ -64,6 +64,12 @@ describe.each(NAMES)('%s', (name) => {
     const words = [name, ...['a', 'b', 'c'].slice(0, name === 'init' || name === 'unmount' ? 1 : 2), '--frobnicate'];
     expect((await run(words)).status).toBe(2);
   });
+});
+
+test('mounting as another user than root is refused in one sentence', async () => {
+  const { status, err } = await run(['mount', 'file:///srv/images', folder], VERBS, 1000);
+  expect(status).toBe(1);
+  expect(err).toMatch(/^lazydisk: Mounting needs root for now.*\.\n$/);
 });
 
 test('the version is one line', async () => {
@@ -142,6 +148,27 @@ test('names that look like numbers stay names, and an option that is given twice
   });
   expect((await run(['show', '0012', '--label', '1', '--label', '1e3'], [verb])).status).toBe(0);
   expect(seen).toEqual({ image: '0012', label: '1e3' });
+});
+
+test('a lone dash stays a dash, as an argument and as the value of an option', async () => {
+  let seen: unknown;
+  const verb = defineVerb({
+    command: 'show <file> <image>',
+    summary: 'show',
+    examples: [],
+    options: (program) =>
+      program
+        .positional('file', { type: 'string', demandOption: true })
+        .positional('image', { type: 'string', demandOption: true })
+        .option('label', { type: 'string' })
+        .option('new', { type: 'boolean', default: false }),
+    run: ({ file, image, label }) => {
+      seen = { file, image, label };
+      return Promise.resolve();
+    },
+  });
+  expect((await run(['show', '--label', '-', '--new', '-', 'vm'], [verb])).status).toBe(0);
+  expect(seen).toEqual({ file: '-', image: 'vm', label: '-' });
 });
 
 test('numbers of options are checked', () => {
