@@ -18,7 +18,7 @@
  * after the call has ended, as it may with a bare store.
  */
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
-import { abortedError, throwIfAborted } from './calls.js';
+import { abortedError, onAbort, throwIfAborted } from './calls.js';
 import { systemClock, type Clock } from './clock.js';
 import type { ByteRange, CallOptions, Listing, ObjectStore } from './object-store.js';
 
@@ -157,8 +157,7 @@ class RetryingStore implements ObjectStore {
     action: (signal: AbortSignal) => Promise<T>,
   ): Promise<{ kind: 'done'; value: T } | { kind: 'failed'; error: LazydiskError }> {
     const controller = new AbortController();
-    const onCallerGone = (): void => controller.abort();
-    call.signal?.addEventListener('abort', onCallerGone, { once: true });
+    const stopListening = onAbort(call.signal, () => controller.abort());
     const cancelTimer = this.clock.after(deadlineMs, () => controller.abort());
     try {
       return { kind: 'done', value: await action(controller.signal) };
@@ -171,21 +170,20 @@ class RetryingStore implements ObjectStore {
       throw error;
     } finally {
       cancelTimer();
-      call.signal?.removeEventListener('abort', onCallerGone);
+      stopListening();
     }
   }
 
   private pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       const cancelTimer = this.clock.after(delayMs, () => {
-        signal?.removeEventListener('abort', onAbort);
+        stopListening();
         resolve();
       });
-      const onAbort = (): void => {
+      const stopListening = onAbort(signal, () => {
         cancelTimer();
         reject(abortedError(this.location));
-      };
-      signal?.addEventListener('abort', onAbort, { once: true });
+      });
     });
   }
 

@@ -186,6 +186,8 @@ function connectionVerdict(error: unknown, call: FailedCall): Verdict {
       return again(`The host of ${endpointUrl} can't be resolved: check the endpoint and the network.`);
     case 'ETIMEDOUT':
       return again(`${endpointUrl} did not answer ${what(call)} in time.`);
+    case 'EPROTO':
+      return again(`${endpointUrl} and this host found no common TLS: check http or https in the endpoint.`);
     default:
       return again(`The connection to ${endpointUrl} failed during ${what(call)}: ${brief(messageOf(error))}.`);
   }

@@ -14,7 +14,7 @@
 import type { Readable } from 'node:stream';
 import { Client, type ClientOptions } from 'minio';
 import { hasCode, LazydiskError } from '../util/errors.js';
-import { checkRange, rangePastEnd, throwIfAborted } from './calls.js';
+import { allowManyCalls, checkRange, rangePastEnd, throwIfAborted } from './calls.js';
 import { checkKey, checkPrefix, compareKeys, keyProblem } from './keys.js';
 import { formatLocation, type S3Location } from './location.js';
 import type { ByteRange, CallOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
@@ -131,6 +131,7 @@ export class S3Store implements ObjectStore {
     action: (client: Client, exchange: Exchange) => Promise<T>,
   ): Promise<T> {
     throwIfAborted(signal, this.location);
+    if (signal !== undefined) allowManyCalls(signal);
     const client = (this.client ??= this.connect());
     const exchange: Exchange = { signal, response: undefined, silence: undefined };
     try {

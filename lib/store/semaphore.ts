@@ -5,6 +5,8 @@
  * a small one never passes a big one, so that a big one can't starve. An amount above the capacity is cut to it: such a
  * holder runs alone. Aborting takes a waiter out of the line and has no effect on a holder.
  */
+import { onAbort } from './calls.js';
+
 interface Waiter {
   readonly amount: number;
   readonly admit: () => void;
@@ -52,17 +54,16 @@ export class Semaphore {
       const waiter: Waiter = {
         amount,
         admit: () => {
-          signal?.removeEventListener('abort', leave);
+          stopListening();
           resolve();
         },
       };
-      const leave = (): void => {
+      const stopListening = onAbort(signal, () => {
         this.line.delete(waiter);
         reject(signal?.reason as Error);
         // It may have been the big one that those behind it waited for.
         this.admitWaiters();
-      };
-      signal?.addEventListener('abort', leave, { once: true });
+      });
       this.line.add(waiter);
     });
   }

@@ -139,6 +139,7 @@ describe('the S3 store maps what goes wrong before the server answers', () => {
     ['EAI_AGAIN', 'UNREACHABLE', "The host of https://host can't be resolved"],
     ['ETIMEDOUT', 'UNREACHABLE', 'did not answer GET key in time'],
     ['EHOSTUNREACH', 'UNREACHABLE', 'The connection to https://host failed'],
+    ['EPROTO', 'UNREACHABLE', 'check http or https in the endpoint'],
     ['HPE_INVALID_CONSTANT', 'UNREACHABLE', 'The connection to https://host failed'],
     ['DEPTH_ZERO_SELF_SIGNED_CERT', 'REFUSED', 'is not trusted'],
     ['CERT_HAS_EXPIRED', 'REFUSED', 'is not trusted'],

@@ -421,6 +421,26 @@ export const objectStoreChecks: readonly StoreCheck[] = [
     },
   },
   {
+    title: 'one signal may be shared by many calls, and Node warns of no leak',
+    async run({ store, area }) {
+      const warnings: Error[] = [];
+      const onWarning = (warning: Error): void => void warnings.push(warning);
+      process.on('warning', onWarning);
+      try {
+        const { signal } = new AbortController();
+        await store.put(`${area}object`, Buffer.from('x'));
+        await Promise.all(Array.from({ length: 40 }, () => store.get(`${area}object`, { signal })));
+        await new Promise((resolve) => setImmediate(resolve));
+      } finally {
+        process.off('warning', onWarning);
+      }
+      assert.deepEqual(
+        warnings.filter(({ name }) => name === 'MaxListenersExceededWarning'),
+        [],
+      );
+    },
+  },
+  {
     title: 'its location says where it is',
     run({ store }) {
       assert.match(store.location, /^[a-z0-9]+:/);
