@@ -6,6 +6,7 @@
  * reads it back: what it sees must be what it wrote last. What it can't serve itself it hands to the main thread and waits.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { CONTROL_GATE } from '../../dist/lib/image/plane.js';
 import { MISS, serveRead, serveWrite } from '../../dist/lib/image/serve.js';
 import { PlaneTable } from '../../dist/mount/fuse/plane-table.js';
 
@@ -30,12 +31,22 @@ function random(limit) {
 
 function busily(serve) {
   Atomics.store(words, wordIndex, ++word);
-  const plane = planes.refresh() ? planes.find(key) : undefined;
+  const plane = currentPlane();
   // A thread may be held up at any point: here, with an old plane in hand, is where only the fence protects.
   if (random(300) === 0) Atomics.wait(held, 0, 0, 1 + random(15));
   const served = plane === undefined ? MISS : serve(plane);
   Atomics.store(words, wordIndex, ++word);
   return served;
+}
+
+/** As the FUSE worker does: the gate is seen open, and after that no newer plane is there. */
+function currentPlane() {
+  while (planes.refresh()) {
+    const plane = planes.find(key);
+    if (plane === undefined || Atomics.load(plane.control, CONTROL_GATE) !== 0) return undefined;
+    if (planes.isCurrent()) return plane;
+  }
+  return undefined;
 }
 
 /** Hands a request over and sleeps until it is answered. */
