@@ -1,6 +1,6 @@
 /** Folders of tests: on a real disk (a state directory on tmpfs is refused), removed at the clean-up. */
 import { readFile, rm } from 'node:fs/promises';
-import { mkdtempSync } from 'node:fs';
+import { chmodSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { undoLater } from './cleanup.js';
 
@@ -10,6 +10,8 @@ const ROOT = process.env['LAZYDISK_TEST_DIRECTORY'] ?? '/var/tmp';
 /** A new empty folder, absolute path. Its removal fails if something is still mounted in it. */
 export function temporaryFolder(purpose = 'test'): string {
   const folder = mkdtempSync(join(ROOT, `lazydisk-${purpose}-`));
+  // Open to other users: what they may not see behind a mount has to be the mount's doing.
+  chmodSync(folder, 0o755);
   undoLater(async () => {
     const mounted = await mountpointsUnder(folder);
     if (mounted.length > 0) throw new Error(`still mounted: ${mounted.join(', ')}`);
