@@ -6,7 +6,8 @@
  *
  * The rule for every thread that serves (docs/ARCHITECTURE.md, "The gate"):
  *   1. say busy (WorkerWords), 2. take newer planes if the generation was raised, 3. load the gate: when set, let the main
- *   thread have the request, 4. only then load maps.
+ *   thread have the request, 4. load the generation again: when raised, begin again at 2, 5. only then load maps.
+ * Without step 4 a thread that stops between 2 and 3 could find the gate open again after a change, and use the old plane.
  * Order of a write: data, then the state in the side file, then the state in the shared array, then the changed flag, then
  * the answer. Nothing here allocates, awaits or logs.
  */

@@ -30,6 +30,11 @@ export class PlaneTable {
     return true;
   }
 
+  /** Whether nothing was published or withdrawn since the last `refresh`. */
+  isCurrent(): boolean {
+    return Atomics.load(this.generation, 0) === this.seen;
+  }
+
   /** The plane of a node, unless it has none. */
   find(node: number): Plane | undefined {
     return this.planes.get(node);

@@ -6,12 +6,13 @@
  * of its bytes, and answered by the main thread alone. FORGETs end here: lookup counts do not matter.
  *
  * The rule of the gate (lib/image/plane.ts): the worker's word is odd from the end of the read of the device to the end of
- * the reply; planes are taken after it became odd, and gates are loaded after that (serveRead, serveWrite).
+ * the reply, and a plane is used only when, after that, its gate was seen open and no newer planes after the gate. In the
+ * other order a worker could miss a plane that is published, and then find the gate open again that guarded the change.
  *
  * Nothing is allocated on the way of a request that is served here: buffers and views are made once, numbers are 32-bit
  * words, the unique number is copied as two of them.
  */
-import type { Plane } from '../../lib/image/plane.js';
+import { CONTROL_GATE, type Plane } from '../../lib/image/plane.js';
 import { errnoOf, messageOf } from '../../lib/util/errors.js';
 import { errnoNumber } from './errno.js';
 import { MAX_DATA_BYTES, REPLY_HEADER_BYTES, REQUEST_BUFFER_BYTES, REQUEST_HEADER_BYTES } from './protocol/limits.js';
@@ -27,6 +28,8 @@ export interface WorkerParts {
   readonly reply: (buffer: Buffer, lengthBytes: number) => void;
   /** Takes newer planes, if there are. False: none may be used now. */
   readonly refresh: () => boolean;
+  /** Whether no planes came since `refresh`. */
+  readonly isCurrent: () => boolean;
   readonly find: (node: number) => Plane | undefined;
   /** As in lib/image/serve.ts: the length, or `miss`. */
   readonly serveRead: (plane: Plane, offset: number, length: number, out: Buffer, outPosition: number) => number;
@@ -112,24 +115,22 @@ class WorkerLoop {
 
   private read(): boolean {
     const { parts, requestWords: words } = this;
-    if (!parts.refresh()) return false;
-    const plane = parts.find(words[WORD_NODE]! + words[WORD_NODE + 1]! * HIGH_WORD);
+    const plane = this.plane();
     if (plane === undefined) return false;
     const high = words[WORD_OFFSET + 1]!;
     const size = words[WORD_SIZE]!;
     if (high >= HIGH_WORD_LIMIT || size > MAX_DATA_BYTES) return false;
     const served = parts.serveRead(plane, words[WORD_OFFSET]! + high * HIGH_WORD, size, this.out, REPLY_HEADER_BYTES);
     if (served === parts.miss) return false;
-    this.send(REPLY_HEADER_BYTES + served, 0);
     parts.counters[COUNT_READS]! += 1;
     parts.counters[COUNT_READ_BYTES]! += served;
+    this.send(REPLY_HEADER_BYTES + served, 0);
     return true;
   }
 
   private write(lengthBytes: number): boolean {
     const { parts, requestWords: words } = this;
-    if (!parts.refresh()) return false;
-    const plane = parts.find(words[WORD_NODE]! + words[WORD_NODE + 1]! * HIGH_WORD);
+    const plane = this.plane();
     if (plane === undefined) return false;
     const high = words[WORD_OFFSET + 1]!;
     const size = words[WORD_SIZE]!;
@@ -147,12 +148,27 @@ class WorkerLoop {
       throw error;
     }
     if (served === parts.miss) return false;
+    parts.counters[COUNT_WRITES]! += 1;
+    parts.counters[COUNT_WRITE_BYTES]! += served;
     this.outWords[4] = served;
     this.outWords[5] = 0;
     this.send(WRITTEN_REPLY_BYTES, 0);
-    parts.counters[COUNT_WRITES]! += 1;
-    parts.counters[COUNT_WRITE_BYTES]! += served;
     return true;
+  }
+
+  /**
+   * The plane of the request, safe to use until the request ends: had a change of it begun before the gate was loaded, the
+   * gate would be set, or the change be over and the generation raised; one that begins later waits for this worker.
+   */
+  private plane(): Plane | undefined {
+    const { parts, requestWords: words } = this;
+    const node = words[WORD_NODE]! + words[WORD_NODE + 1]! * HIGH_WORD;
+    while (parts.refresh()) {
+      const plane = parts.find(node);
+      if (plane === undefined || Atomics.load(plane.control, CONTROL_GATE) !== 0) return undefined;
+      if (parts.isCurrent()) return plane;
+    }
+    return undefined;
   }
 
   private forward(lengthBytes: number): void {

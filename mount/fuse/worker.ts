@@ -22,6 +22,7 @@ serveRequests({
     writeSync(device, buffer, 0, lengthBytes);
   },
   refresh: () => planes.refresh(),
+  isCurrent: () => planes.isCurrent(),
   find: (node) => planes.find(node),
   serveRead,
   serveWrite,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { MessageChannel } from 'node:worker_threads';
-import { CONTROL_WORDS, type Plane } from '../../lib/image/plane.js';
+import { CONTROL_GATE, CONTROL_WORDS, type Plane } from '../../lib/image/plane.js';
 import { Opcode } from '../../mount/fuse/protocol/opcodes.js';
 import { PlaneTable } from '../../mount/fuse/plane-table.js';
 import { serveRequests, type WorkerParts } from '../../mount/fuse/worker-loop.js';
@@ -64,6 +64,7 @@ function run(requests: (Buffer | Error)[], changes: Partial<WorkerParts> = {}) {
       seen.wordsWhileServing.push(words[0]!);
       return true;
     },
+    isCurrent: () => true,
     find: (node) => (node === known.key ? known : undefined),
     serveRead: (_plane, offset, length, out, outPosition) => {
       seen.served.push(['read', offset, length]);
@@ -134,6 +135,32 @@ describe('the loop of a worker', () => {
   it('uses no plane while its table is behind', () => {
     const requests = [readRequest(0, 4096, HEADER), writeRequest(0, Buffer.from('x'), HEADER)];
     const seen = run(requests, { refresh: () => false });
+    expect(seen.served).toEqual([]);
+    expect(seen.forwarded).toEqual(requests);
+  });
+
+  it('looks for the plane again when newer ones came after its gate was loaded', () => {
+    const newer = plane(Number(NODE));
+    const found = [plane(Number(NODE)), newer];
+    const used: Plane[] = [];
+    const seen = run([readRequest(0, 4096, HEADER)], {
+      find: () => found.shift(),
+      isCurrent: () => found.length === 0,
+      serveRead: (one, _offset, length) => {
+        used.push(one);
+        return length;
+      },
+    });
+    expect(used).toEqual([newer]);
+    expect(used[0]).toBe(newer);
+    expect(seen.replies).toHaveLength(1);
+  });
+
+  it('forwards what meets a gate', () => {
+    const closed = plane(Number(NODE));
+    closed.control[CONTROL_GATE] = 1;
+    const requests = [readRequest(0, 4096, HEADER), writeRequest(0, Buffer.from('x'), HEADER)];
+    const seen = run(requests, { find: () => closed });
     expect(seen.served).toEqual([]);
     expect(seen.forwarded).toEqual(requests);
   });
