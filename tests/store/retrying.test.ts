@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { LazydiskError, type ErrorCode } from '../../lib/util/errors.js';
@@ -163,6 +164,18 @@ describe('a caller who goes away', () => {
     await expect(get).rejects.toMatchObject({ code: 'ABORTED' });
     expect(faulty.stalledCalls).toBe(0);
     expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('is listened to once for each call, until it has ended', async () => {
+    faulty.inject({ kind: 'stall' }, { times: 20 });
+    const { signal } = new AbortController();
+    const patient = store();
+    const gets = Array.from({ length: 20 }, () => patient.get('key', { signal }).catch(() => undefined));
+    await faulty.until(() => faulty.stalledCalls === 20);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(20);
+    faulty.releaseStalled();
+    await Promise.all(gets);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
   });
 
   it('ends the wait between attempts', async () => {
