@@ -11,13 +11,13 @@
  * What it does not do: it checks nothing at construction (the first call does), and sees keys of others under its prefix
  * only if they are keys (lib/store/keys.ts): folder markers of web consoles are not.
  */
-import type { Readable } from 'node:stream';
 import { Client, type ClientOptions } from 'minio';
 import { hasCode, LazydiskError } from '../util/errors.js';
-import { allowManyCalls, checkRange, rangePastEnd, throwIfAborted } from './calls.js';
+import { allowManyCalls, checkRange, throwIfAborted } from './calls.js';
 import { checkKey, checkPrefix, compareKeys, keyProblem } from './keys.js';
 import { formatLocation, type S3Location } from './location.js';
 import type { ByteRange, CallOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
+import { expectedSize, readBody } from './s3-body.js';
 import { isIdentityTrouble, s3Error, type S3Operation } from './s3-errors.js';
 import type { S3Settings } from './s3-settings.js';
 import { S3Transport, type Exchange } from './s3-transport.js';
@@ -55,8 +55,7 @@ export class S3Store implements ObjectStore {
       const { offsetBytes, lengthBytes } = range ?? { offsetBytes: 0, lengthBytes: 0 };
       const body = await client.getPartialObject(this.where.bucket, this.keyPrefix + key, offsetBytes, lengthBytes);
       try {
-        const sizeBytes = this.announcedSize(key, range, exchange);
-        return await readBody(body, sizeBytes);
+        return await readBody(body, expectedSize(exchange.response, { location: this.location, key, range }));
       } finally {
         body.destroy();
       }
@@ -190,27 +189,6 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  /** How many bytes must come; undefined when the server did not say. Throws when they can't be those asked for. */
-  private announcedSize(key: string, range: ByteRange | undefined, exchange: Exchange): number | undefined {
-    const response = exchange.response;
-    const length = response?.headers['content-length'];
-    const announced = length === undefined ? undefined : Number(length);
-    if (range === undefined) return announced;
-    if (response?.statusCode === 206) {
-      const [, first, last, total] =
-        /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers['content-range'] ?? '') ?? [];
-      const isAsked = Number(first) === range.offsetBytes && Number(last) - Number(first) + 1 <= range.lengthBytes;
-      if (!isAsked) throw this.ignoredRange(key);
-      if (Number(last) - Number(first) + 1 < range.lengthBytes) {
-        throw rangePastEnd(this.location, key, range, total === '*' ? undefined : Number(total));
-      }
-      return range.lengthBytes;
-    }
-    // 200: the whole object, which is right only when it is the whole that was asked for.
-    if (range.offsetBytes !== 0 || (announced ?? range.lengthBytes) !== range.lengthBytes) throw this.ignoredRange(key);
-    return range.lengthBytes;
-  }
-
   private storedObject(key: string, size: unknown, lastModified: unknown): StoredObject {
     const sizeBytes = Number(size);
     const modifiedMs = lastModified instanceof Date ? lastModified.getTime() : Number.NaN;
@@ -225,32 +203,4 @@ export class S3Store implements ObjectStore {
       facts: { location: this.location },
     });
   }
-
-  private ignoredRange(key: string): LazydiskError {
-    return new LazydiskError(
-      'UNSUPPORTED',
-      `${this.settings.endpoint.url} did not answer with the range of ${key} that was asked for: this server lacks ranged GET.`,
-      { facts: { location: this.location, key } },
-    );
-  }
-}
-
-/** The whole body, which must be of this size when one is given. */
-async function readBody(body: Readable, sizeBytes: number | undefined): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let received = 0;
-  for await (const piece of body as AsyncIterable<Buffer>) {
-    received += piece.length;
-    // More than was announced must not fill the memory.
-    if (sizeBytes !== undefined && received > sizeBytes) break;
-    pieces.push(piece);
-  }
-  if (sizeBytes !== undefined && received !== sizeBytes) {
-    throw new Error(`the body had ${received} bytes and not the announced ${sizeBytes}`);
-  }
-  // Not from Node's buffer pool: the caller may transfer it to a worker.
-  const whole = Buffer.allocUnsafeSlow(received);
-  let at = 0;
-  for (const piece of pieces) at += piece.copy(whole, at);
-  return whole;
 }

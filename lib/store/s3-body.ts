@@ -1,0 +1,65 @@
+/**
+ * When the body of a GET is success: exactly when it is as long as what was asked for.
+ *
+ * The length that must come is decided from the answer's head, before a byte is read; then the body is held to it. A head
+ * that can't belong to the range is the server's fault (UNSUPPORTED), one that has less of it the object's (DAMAGED), and
+ * a body that breaks its head's promise is trouble on the way (an Error, which becomes UNREACHABLE).
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { LazydiskError } from '../util/errors.js';
+import { rangePastEnd } from './calls.js';
+import type { ByteRange } from './object-store.js';
+
+export interface AskedObject {
+  readonly location: string;
+  readonly key: string;
+  /** Undefined: the whole. */
+  readonly range: ByteRange | undefined;
+}
+
+/** How many bytes must come; undefined when the server did not say. Throws when they can't be those asked for. */
+export function expectedSize(response: IncomingMessage | undefined, asked: AskedObject): number | undefined {
+  const { location, key, range } = asked;
+  const length = response?.headers['content-length'];
+  const announced = length === undefined ? undefined : Number(length);
+  if (range === undefined) return announced;
+  if (response?.statusCode !== 206) {
+    // The whole object, which is right only when it is the whole that was asked for.
+    if (range.offsetBytes !== 0 || (announced ?? range.lengthBytes) !== range.lengthBytes) throw ignoredRange(asked);
+    return range.lengthBytes;
+  }
+  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers['content-range'] ?? '') ?? [];
+  const covered = Number(last) - Number(first) + 1;
+  if (Number(first) !== range.offsetBytes || !(covered <= range.lengthBytes)) throw ignoredRange(asked);
+  if (covered < range.lengthBytes) throw rangePastEnd(location, key, range, total === '*' ? undefined : Number(total));
+  return range.lengthBytes;
+}
+
+/** The whole body, which must be of this size when one is given. */
+export async function readBody(body: Readable, sizeBytes: number | undefined): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let received = 0;
+  for await (const piece of body as AsyncIterable<Buffer>) {
+    received += piece.length;
+    // More than was announced must not fill the memory.
+    if (sizeBytes !== undefined && received > sizeBytes) break;
+    pieces.push(piece);
+  }
+  if (sizeBytes !== undefined && received !== sizeBytes) {
+    throw new Error(`the body had ${received} bytes and not the announced ${sizeBytes}`);
+  }
+  // Not from Node's buffer pool: the caller may transfer it to a worker.
+  const whole = Buffer.allocUnsafeSlow(received);
+  let at = 0;
+  for (const piece of pieces) at += piece.copy(whole, at);
+  return whole;
+}
+
+function ignoredRange({ location, key, range }: AskedObject): LazydiskError {
+  return new LazydiskError(
+    'UNSUPPORTED',
+    `The server of ${location} did not answer with the range of ${key} that was asked for: it lacks ranged GET.`,
+    { facts: { location, key, ...range } },
+  );
+}
