@@ -13,7 +13,7 @@ import { MAX_LABEL_LENGTH } from '../../lib/format/snapshot-record.js';
 import { hasCode, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
 import { formatControlCommand, HELP, type ControlCommand, type Scope } from './control/grammar.js';
-import type { CommandOutcome, OutcomeError, OutcomeHistory, Outcomes } from './outcomes.js';
+import type { CommandOutcome, OutcomeError, OutcomeHistory, Outcomes, RunningCommand } from './outcomes.js';
 
 /** What `clone` answers. */
 export interface CloneResult {
@@ -156,13 +156,14 @@ export class Commands {
 
   async #record(command: string, image: string | null, work: () => Promise<unknown>): Promise<CommandOutcome> {
     const { outcomes, now, log } = this.options;
-    const begun = { id: `${this.#run}-${++this.#count}`, command, image, startedAt: isoTime(now()) };
+    const begun: RunningCommand = { id: `${this.#run}-${++this.#count}`, command, image, startedAt: isoTime(now()) };
     outcomes.started(begun);
     const end = await work().then(
       (result) => ({ ok: true, result }),
       (error: unknown) => ({ ok: false, error: outcomeError(error) }),
     );
-    const outcome: CommandOutcome = { ...begun, ...end, finishedAt: isoTime(now()) };
+    const { ok, ...rest } = end;
+    const outcome: CommandOutcome = { ...begun, ok, finishedAt: isoTime(now()), ...rest };
     log.info(`Command ${outcome.id} ${outcome.ok ? 'succeeded' : 'failed'}: ${command}`, { ...end });
     await outcomes.finished(outcome);
     return outcome;

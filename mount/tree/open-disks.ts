@@ -67,18 +67,17 @@ export class OpenDisks {
   /** The disk of a request on a descriptor that is open for `mode`; `find` is asked when nobody here has opened it. */
   async use(node: number, mode: OpenMode, find: () => Promise<Disk>): Promise<Disk> {
     const entry = this.#open.get(node);
-    if (entry !== undefined && (mode === 'read' || entry.writers > 0 || entry.adoptedWriter)) {
-      if (entry.readers > 0 || entry.writers > 0 || entry.adoptedReader || entry.adoptedWriter) return entry.disk;
-    }
+    if (entry !== undefined && (mode === 'read' ? isInUse(entry) : isWritten(entry))) return entry.disk;
     const key = `${mode}/${node}`;
     const adopting = this.#adopting.get(key) ?? this.#adopt(node, mode, find).finally(() => this.#adopting.delete(key));
     this.#adopting.set(key, adopting);
     return adopting;
   }
 
-  /** Whether anybody has the node open. */
-  isOpen(node: number): boolean {
-    return this.#open.has(node);
+  /** The disk of a node that is open: what can be told of it without asking the catalogue, or the store behind it. */
+  peek(node: number): Disk | undefined {
+    const entry = this.#open.get(node);
+    return entry !== undefined && isInUse(entry) ? entry.disk : undefined;
   }
 
   async #adopt(node: number, mode: OpenMode, find: () => Promise<Disk>): Promise<Disk> {
@@ -140,6 +139,14 @@ export class OpenDisks {
     if (mode === 'write') disk.closeForWriting();
     disk.closed();
   }
+}
+
+function isWritten(entry: OpenDisk): boolean {
+  return entry.writers > 0 || entry.adoptedWriter;
+}
+
+function isInUse(entry: OpenDisk): boolean {
+  return entry.readers > 0 || entry.adoptedReader || isWritten(entry);
 }
 
 /** Whether a disk is a head: the one that can be written. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { LazydiskError } from '../../lib/util/errors.js';
-import { ROOT_NODE } from '../../mount/fuse/file-system.js';
+import { ROOT_NODE, type Attributes } from '../../mount/fuse/file-system.js';
 import { FakeCatalogue } from '../helpers/fake-catalogue.js';
 import { caller, errnoOf, GID, treeFixture, UID, type TreeFixture } from '../helpers/tree-fixture.js';
 
@@ -173,6 +173,28 @@ describe('reading', () => {
       directIo: true,
     });
     expect(await fileSystem.open(await node('vm/status'), READ, caller())).toMatchObject({ directIo: true });
+  });
+
+  // S15: what is local goes on.
+  test('open disks are read, written and asked for attributes without the catalogue', async () => {
+    const { fileSystem, node, catalogue } = await withImage();
+    const snapshot = await node('vm/1.raw');
+    const head = await node('vm/disk.raw');
+    const before = await Promise.all([snapshot, head].map((file) => fileSystem.getAttributes(file, caller())));
+    await fileSystem.open(snapshot, READ, caller());
+    await fileSystem.open(head, WRITE, caller());
+    catalogue.unreachable.add('vm');
+    const finds = catalogue.counts.finds;
+    const during = await Promise.all([snapshot, head].map((file) => fileSystem.getAttributes(file, caller())));
+    const shown = ({ node: shownNode, sizeBytes, mtimeMs }: Attributes): unknown => ({ shownNode, sizeBytes, mtimeMs });
+    expect(during.map(shown)).toEqual(before.map(shown));
+    expect(await fileSystem.read(snapshot, 0, 0, 4, caller())).toHaveLength(4);
+    await fileSystem.write(head, 1, 0, Buffer.from('local'), caller());
+    await fileSystem.fsync(head, 1, caller());
+    expect(await fileSystem.seek(head, 0, 'hole', caller())).toBe(4096);
+    await fileSystem.allocate(head, 'punch-hole', 0, 4096, caller());
+    expect(catalogue.counts.finds).toBe(finds);
+    expect(await errnoOf(fileSystem.open(snapshot, READ, caller()))).toBe('EIO');
   });
 
   test('a caller that is being killed gets EINTR', async () => {

@@ -35,7 +35,8 @@ export class HeadFile implements TreeNode {
   ) {}
 
   async attributes(caller: Caller): Promise<Attributes> {
-    const head = await this.#find(caller.signal);
+    const open = this.tree.disks.peek(this.node);
+    const head = open === undefined ? await this.#find(caller.signal) : this.#asHead(open);
     const allocatedBytes = await head.allocatedBytes();
     return this.tree.attributes.head(
       this.node,

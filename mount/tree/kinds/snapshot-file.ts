@@ -1,4 +1,7 @@
-/** `N.raw`: a snapshot. Never changes, so what the kernel has cached of it stays right for ever. */
+/**
+ * `N.raw`: a snapshot. Never changes, so what the kernel has cached of it stays right for ever. One that is open tells of
+ * itself, also when it was deleted meanwhile or the store is away.
+ */
 import type { Disk } from '../../../lib/image/api.js';
 import type { Attributes, Caller, OpenFlags, Opened, Whence } from '../../fuse/file-system.js';
 import { timesAt } from '../attributes.js';
@@ -15,6 +18,11 @@ export class SnapshotFile implements TreeNode {
   ) {}
 
   async attributes(caller: Caller): Promise<Attributes> {
+    const open = this.tree.disks.peek(this.node);
+    if (open !== undefined) {
+      const allocatedBytes = await open.allocatedBytes();
+      return this.tree.attributes.snapshot(this.node, open.sizeBytes(), allocatedBytes, timesAt(open.modifiedMs()));
+    }
     const info = await this.tree.places.snapshotInfo(this.target, caller.signal);
     return this.tree.attributes.snapshot(this.node, info.sizeBytes, info.allocatedBytes, timesAt(info.timeMs));
   }
