@@ -18,7 +18,7 @@ import type { Log } from '../util/log.js';
 import { sweep } from './clock.js';
 import type { SlotPool } from './slot-pool.js';
 import type { SlotRecord } from './slot-record.js';
-import { KEPT, LEAVING, UNPUBLISHED, UNVERIFIED } from './slot-table.js';
+import { KEPT, UNPUBLISHED, UNVERIFIED } from './slot-table.js';
 import type { SpaceLimit } from './space-limit.js';
 import type { WorkerFence } from './worker-fence.js';
 
@@ -97,6 +97,29 @@ export class Eviction {
     return freed;
   }
 
+  /**
+   * The disk failed in a kept slot: it leaves as a victim does, held or not, but is never used again. No map names it when
+   * this returns, so the next who asks fetches the chunk anew.
+   */
+  retire(pool: SlotPool, slot: SlotNumber): void {
+    const { table, maps } = pool;
+    if (table.state(slot) !== KEPT) return;
+    this.parts.log.error('a local chunk can not be read and is fetched anew', { slot, chunk: table.idOf(slot) });
+    maps.clear(slot);
+    table.unpublish(slot);
+    table.beginLeaving(slot);
+    this.running = this.running.then(async () => {
+      try {
+        await this.parts.fence.passed();
+        await this.parts.record.remove(pool.chunkSizeBytes, [table.idOf(slot)]);
+        table.retire(slot);
+      } catch (error) {
+        this.parts.log.error('a failing slot can not be retired', { slot, error: messageOf(error) });
+        table.stay(slot, KEPT);
+      }
+    });
+  }
+
   /** Resolves when the evictions that were asked for so far have ended. Never rejects. */
   async settled(): Promise<void> {
     await this.running;
@@ -150,20 +173,20 @@ export class Eviction {
   /** Resolves to how many slots left. Must begin in the turn in which the victims were chosen. */
   private async round(pool: SlotPool, victims: readonly SlotNumber[]): Promise<number> {
     const { table, maps } = pool;
-    const unverified = new Set<SlotNumber>();
-    for (const slot of victims) {
-      if (table.state(slot) === UNVERIFIED) {
-        unverified.add(slot); // no map names it, and only its own verification uses it, under a pin
-        table.beginLeaving(slot);
-      } else {
-        maps.clear(slot);
-        table.unpublish(slot);
-      }
+    // No map names what is unverified, and only its own verification uses it, under a pin: nothing to wait for.
+    const unverified = victims.filter((slot) => table.state(slot) === UNVERIFIED);
+    const published = victims.filter((slot) => table.state(slot) === KEPT);
+    for (const slot of unverified) table.beginLeaving(slot);
+    for (const slot of published) {
+      maps.clear(slot);
+      table.unpublish(slot);
     }
+    const unrescued: SlotNumber[] = [];
     try {
       await this.parts.fence.passed();
-      for (const slot of victims) if (table.state(slot) === UNPUBLISHED) table.beginLeaving(slot);
-      const leaving = victims.filter((slot) => table.state(slot) === LEAVING);
+      unrescued.push(...published.filter((slot) => table.state(slot) === UNPUBLISHED));
+      for (const slot of unrescued) table.beginLeaving(slot);
+      const leaving = [...unverified, ...unrescued];
       if (leaving.length === 0) return 0;
       await this.parts.record.remove(
         pool.chunkSizeBytes,
@@ -174,10 +197,9 @@ export class Eviction {
       this.evictedChunks += leaving.length;
       return leaving.length;
     } catch (error) {
-      for (const slot of victims) {
-        if (table.state(slot) === UNPUBLISHED) table.rescue(slot);
-        if (table.state(slot) === LEAVING) table.stay(slot, unverified.has(slot) ? UNVERIFIED : KEPT);
-      }
+      for (const slot of published) if (table.state(slot) === UNPUBLISHED) table.rescue(slot);
+      for (const slot of unrescued) table.stay(slot, KEPT);
+      for (const slot of unverified) table.stay(slot, UNVERIFIED);
       throw error;
     }
   }

@@ -26,9 +26,12 @@ export class IdIndex {
   /** The slot with this binary id. */
   find(id: Buffer): SlotNumber | undefined {
     const mask = this.table.length - 1;
-    for (let at = id.readUInt32LE(0) & mask; this.table[at] !== 0; at = (at + 1) & mask) {
+    const { ids } = this.column;
+    const head = id.readInt32LE(0);
+    for (let at = head & mask; this.table[at] !== 0; at = (at + 1) & mask) {
       const slot = this.table[at]! - 1;
-      if (id.compare(this.column.ids, slot * ID_BYTES, (slot + 1) * ID_BYTES) === 0) return slot;
+      if (ids.readInt32LE(slot * ID_BYTES) !== head) continue;
+      if (id.compare(ids, slot * ID_BYTES, (slot + 1) * ID_BYTES) === 0) return slot;
     }
     return undefined;
   }
@@ -60,7 +63,7 @@ export class IdIndex {
   }
 
   private homeOf(slot: SlotNumber): number {
-    return this.column.ids.readUInt32LE(slot * ID_BYTES) & (this.table.length - 1);
+    return this.column.ids.readInt32LE(slot * ID_BYTES) & (this.table.length - 1);
   }
 
   private place(slot: SlotNumber): void {

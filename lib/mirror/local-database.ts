@@ -14,6 +14,7 @@ import { LazydiskError, messageOf } from '../util/errors.js';
 
 /** How many entries an iteration reads in one trip to LevelDB. */
 const ENTRIES_AT_ONCE = 1000;
+const ENTRIES_BYTES_AT_ONCE = 256 * 1024;
 
 /** How a change is written. `sync`: durable against the loss of the host when it resolves; default false. */
 export interface WriteOptions {
@@ -83,7 +84,7 @@ export class LocalDatabase {
 
   /** All entries whose key begins with `prefix`, in key order, as they were when the iteration began. */
   async *entries(prefix: string): AsyncGenerator<[key: string, value: Buffer], void, undefined> {
-    const iterator = this.level.iterator({ gte: prefix });
+    const iterator = this.level.iterator({ gte: prefix, highWaterMarkBytes: ENTRIES_BYTES_AT_ONCE });
     try {
       for (;;) {
         const batch = await iterator.nextv(ENTRIES_AT_ONCE);

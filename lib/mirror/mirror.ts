@@ -174,9 +174,14 @@ class LocalMirror implements Mirror {
   }
 
   readSlot(chunkSizeBytes: Bytes, slot: SlotNumber, offset: number, target: Uint8Array): void {
-    const { file } = this.slots.pool(chunkSizeBytes);
-    file.referenced[slot] = 1;
-    file.readSync(slot, offset, target);
+    const pool = this.slots.pool(chunkSizeBytes);
+    pool.file.referenced[slot] = 1;
+    try {
+      pool.file.readSync(slot, offset, target);
+    } catch (error) {
+      if (this.closing === undefined) this.eviction.retire(pool, slot);
+      throw error;
+    }
   }
 
   async giveWay(bytes: Bytes): Promise<number> {
@@ -204,9 +209,9 @@ class LocalMirror implements Mirror {
 
   private async end(): Promise<void> {
     const closed = new LazydiskError('ABORTED', 'The mirror is being closed.');
-    const ended = Promise.all([this.fetcher.close(), this.proof.settled(), ...this.inserting]);
+    const ended = Promise.allSettled([this.fetcher.close(), this.proof.settled(), ...this.inserting]);
     for (const arrival of [...this.arrivals.values()]) arrival.failed(closed);
-    await ended.catch(() => undefined);
+    await ended;
     await this.eviction.settled();
     await this.slots.close();
   }

@@ -131,6 +131,28 @@ describe('fetching', () => {
     expect(place.source.requests).toHaveLength(21);
   });
 
+  test('requests in flight are bounded', async () => {
+    const chunks = place.source.addSegment('s', 1, 40);
+    const mirror = await place.open({ maxRequests: 8, maxBytesInFlight: 16 * CHUNK });
+    let running = 0;
+    let most = 0;
+    place.source.fault = async (request, bytes) => {
+      expect(request.lengthBytes).toBeLessThanOrEqual(2 * CHUNK);
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setImmediate(resolve));
+      running--;
+      return bytes;
+    };
+    const map = mirror.createMap(CHUNK, 40);
+    const both = [
+      mirror.ensure(map, wanted(chunks.slice(0, 20)), 'demand'),
+      mirror.ensure(map, wanted(chunks.slice(20), 20), 'fill'),
+    ];
+    for (const lease of await Promise.all(both)) lease.release();
+    expect(most).toBeLessThanOrEqual(8);
+    expect(most).toBeGreaterThan(4);
+  });
+
   test('an aborted caller leaves at once; the fetch goes on for the others', async () => {
     const chunks = place.source.addSegment('s', 1, 2);
     const mirror = await place.open();
@@ -486,6 +508,26 @@ describe('a local disk that fails', () => {
     expect(again.transient(0)).toBeUndefined();
     expect(holds(readChunk(mirror, map, 0, again), 1)).toBe(true);
     again.release();
+  });
+
+  test('a kept slot that can not be read any more is an IO error once, then fetched anew', async () => {
+    const chunks = place.source.addSegment('s', 1, 2);
+    const mirror = await place.open();
+    const map = mirror.createMap(CHUNK, 2);
+    const held = await mirror.ensure(map, wanted(chunks), 'demand');
+    const file = fileOf(mirror);
+    const readSync = file.readSync.bind(file);
+    file.readSync = (slot, offset, target) => {
+      if (slot === 0) throw new LazydiskError('IO', 'EIO');
+      readSync(slot, offset, target);
+    };
+    expect(() => readChunk(mirror, map, 0)).toThrow(LazydiskError);
+    expect(map.words[0]).toBe(SLOT_UNKNOWN);
+    const lease = await mirror.ensure(map, wanted(chunks), 'demand');
+    for (let n = 0; n < 2; n++) expect(holds(readChunk(mirror, map, n, lease), n + 1)).toBe(true);
+    held.release();
+    lease.release();
+    expect(place.source.requests).toHaveLength(2);
   });
 
   test('two records for one slot are both doubted, by this start and the next', async () => {
