@@ -16,7 +16,7 @@ say() {
   printf '%3d. %-10s %s\n' "$step" "$1" "$2"
 }
 # json FIELD: one field of the JSON on standard input
-json() { node -e 'const v = JSON.parse(require("fs").readFileSync(0, "utf8"))[process.argv[1]]; console.log(v);' "$1"; }
+json() { node -e 'const v = JSON.parse(require("fs").readFileSync(0, "utf8"))[process.argv[1]]; console.log(typeof v === "number" ? Math.round(v) : v);' "$1"; }
 mib() { echo "$((($1 + 524288) / 1048576)) MiB"; }
 checksum() { sha256sum "$1" | cut -d' ' -f1; }
 allocated() { du --block-size=1 "$1" | cut -f1; }
@@ -60,7 +60,7 @@ if [ -n "${IMAGE:-}" ]; then
 else
   original=$work/original.raw
   needed=$(du -sm /usr/bin | cut -f1)
-  mke2fs -q -t ext4 -d /usr/bin "$original" "$((needed * 2 + 512))m" >/dev/null 2>&1
+  mke2fs -q -t ext4 -d /usr/bin "$original" "$((needed * 5 / 4 + 128))m" >/dev/null 2>&1
   say image "ext4 made of /usr/bin: $(mib "$(stat -c %s "$original")"), $(mib "$(allocated "$original")") allocated"
 fi
 # Whether there is a file system that debugfs can look into; if not, plain bytes are read and written.
