@@ -72,7 +72,9 @@ describe('QEMU on a head', () => {
 
   test('a second qemu-io is refused by the lock that QEMU itself takes', async () => {
     const { path } = await mountedImage();
-    const first = start('qemu-io', ['-f', 'raw', '-t', 'none', path]);
+    // qemu-io itself shares writing with others; a machine does not, and this says so as a machine would.
+    const alone = `driver=blkdebug,unshare-child-perms.0=write,image.driver=file,image.filename=${path}`;
+    const first = start('qemu-io', ['--image-opts', alone]);
     first.write('write -P 1 0 4k\n');
     await waitFor('the first qemu-io has the image', () => first.output().includes('wrote 4096'));
 
