@@ -24,7 +24,7 @@ const MAX_DOCUMENT_BYTES = 1024 * 1024;
 export function decodeDocument<T>(bytes: Uint8Array, name: string, schema: z.ZodType<T>): T {
   const value = parse(bytes, name);
   checkVersion(value, name);
-  checkFeatures(value, name);
+  assertKnownFeatures(value, name);
   const result = schema.safeParse(value);
   if (!result.success) throw damaged(name, firstIssue(result.error));
   return result.data;
@@ -72,8 +72,9 @@ function checkVersion(value: Readonly<Record<string, unknown>>, name: string): v
   }
 }
 
-function checkFeatures(value: Readonly<Record<string, unknown>>, name: string): void {
-  const requires = value['requires'];
+/** UNSUPPORTED when `value.requires` names a feature that this code does not know. */
+export function assertKnownFeatures(value: { readonly requires?: unknown }, name: string): void {
+  const { requires } = value;
   if (!Array.isArray(requires)) return; // the schema says whether it must be there
   const unknown = requires.find((feature) => typeof feature === 'string' && !KNOWN_FEATURES.includes(feature)) as
     string | undefined;

@@ -3,7 +3,7 @@
  * the grace is over. It is written before the record is removed.
  */
 import { z } from 'zod';
-import { decodeDocument, encodeDocument, FORMAT_VERSION } from './json.js';
+import { assertKnownFeatures, decodeDocument, encodeDocument, FORMAT_VERSION } from './json.js';
 import { isSnapshotNumber } from './keys.js';
 import { snapshotRecordSchema, type SnapshotRecord } from './snapshot-record.js';
 
@@ -28,7 +28,9 @@ const schema: z.ZodType<Tombstone> = z.looseObject({
 
 /** Reads a tombstone. `name` is its key, for messages. DAMAGED, UNSUPPORTED. */
 export function decodeTombstone(bytes: Uint8Array, name: string): Tombstone {
-  return decodeDocument(bytes, name, schema);
+  const tombstone = decodeDocument(bytes, name, schema);
+  if (tombstone.record !== null) assertKnownFeatures(tombstone.record, name);
+  return tombstone;
 }
 
 export function encodeTombstone(tombstone: Tombstone, name: string): Buffer {

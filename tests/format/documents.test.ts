@@ -137,6 +137,13 @@ describe('the other documents', () => {
     expect(decodeTombstone(encodeTombstone(tombstone, 'tombstone'), 'tombstone')).toEqual(tombstone);
   });
 
+  test('a tombstone of a record with unknown requirements is unsupported', () => {
+    const bytes = Buffer.from(
+      JSON.stringify({ formatVersion: 1, number: 3, timeMs: 5, record: { ...RECORD, requires: ['later'] } }),
+    );
+    expect(() => decodeTombstone(bytes, 'tombstone')).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }));
+  });
+
   test('a tombstone of a damaged record keeps its bytes', () => {
     const tombstone = { formatVersion: 1 as const, number: 3, timeMs: 5, record: null, unreadable: 'AAEC' };
     expect(decodeTombstone(encodeTombstone(tombstone, 'tombstone'), 'tombstone')).toEqual(tombstone);
