@@ -246,13 +246,19 @@ export class LocalHead implements Head {
       for (const first of this.disk.currentBase.loadedLeaves().slice(0, MAX_WARM_LEAVES)) {
         await base.loadLeaf(first).catch(() => undefined);
       }
+      // Durable first: with either record the disk shows the same, so a kill in between changes nothing.
+      try {
+        await this.persist({
+          base: record,
+          seenNumber: record.number,
+          layers: this.current.layers.filter((layer) => !included(layer)),
+          dirtySinceMs: null,
+        });
+      } catch (error) {
+        await this.parts.bases.release(base);
+        throw error;
+      }
       const old = await this.disk.switchBase(base, dropped);
-      await this.persist({
-        base: record,
-        seenNumber: record.number,
-        layers: this.current.layers.filter((layer) => !included(layer)),
-        dirtySinceMs: this.disk.isDirty() ? this.parts.now() : null,
-      });
       await this.disk.retire(dropped);
       await this.parts.bases.release(old);
       await this.tellLock();
@@ -366,26 +372,33 @@ export class LocalHead implements Head {
       dirtySinceMs: null,
       abandonedCommitIds: [...this.current.abandonedCommitIds, ...abandoned],
     };
+    // Durable first: when that fails, nothing has been thrown away.
+    const layer = base === null ? await this.createLayer(next) : undefined;
+    await this.persist({ ...next, layers: layer === undefined ? [] : [{ id: layer.id, commitIds: [] }] });
     const old = await this.disk.switchBase(this.parts.bases.acquire(treeOf(next)), dropped);
-    if (base === null) await this.pushLayerOn(next, []);
-    else await this.persist(next);
+    if (layer !== undefined) await this.disk.pushLayer(layer);
     await this.disk.retire(dropped);
     await this.parts.bases.release(old);
     await this.tellLock();
   }
 
+  /** Lists a new layer durably, then puts it on top; the layers below carry the commit ids from then on. The pause, ms. */
   private async pushLayer(commitIds: readonly RandomId[]): Promise<number> {
-    return this.pushLayerOn(this.current, commitIds);
+    const layer = await this.createLayer(this.current);
+    const below = this.current.layers.map((listed) => ({ ...listed, commitIds: [...listed.commitIds, ...commitIds] }));
+    try {
+      await this.persist({ layers: [...below, { id: layer.id, commitIds: [] }] });
+    } catch (error) {
+      layer.close();
+      await layer.remove();
+      throw error;
+    }
+    return this.disk.pushLayer(layer);
   }
 
-  /** Lists a new layer durably, then puts it on top; the layers below carry the commit ids from then on. */
-  private async pushLayerOn(record: HeadRecord, commitIds: readonly RandomId[]): Promise<number> {
-    const id = randomId();
+  private createLayer(record: HeadRecord): Promise<Layer> {
     const directory = join(this.parts.headsDirectory, record.imageId);
-    const layer = await Layer.create(directory, id, blockCount(this.disk.sizeBytes));
-    const below = record.layers.map((listed) => ({ ...listed, commitIds: [...listed.commitIds, ...commitIds] }));
-    await this.persist({ ...record, layers: [...below, { id, commitIds: [] }] });
-    return this.disk.pushLayer(layer);
+    return Layer.create(directory, randomId(), blockCount(this.disk.sizeBytes));
   }
 
   /** Says on the lock where the head stands now; collection respects it. A store that is away is told another time. */
@@ -410,16 +423,16 @@ export class LocalHead implements Head {
     this.timer.unref();
   }
 
+  /** Changes the record on disk, then in memory: when it fails, nothing has changed. One after the other. */
   private async persist(changes: Partial<HeadRecord>): Promise<void> {
-    this.current = { ...this.current, ...changes };
     const path = join(this.parts.headsDirectory, this.current.imageId, 'head.json');
-    this.writing = this.writing
-      .catch(() => undefined)
-      .then(async () => {
-        await writeHeadRecord(path, this.current);
-        this.persisted = true;
-      });
-    await this.writing;
+    const written = this.writing.then(async () => {
+      await writeHeadRecord(path, { ...this.current, ...changes });
+      this.current = { ...this.current, ...changes };
+      this.persisted = true;
+    });
+    this.writing = written.catch(() => undefined);
+    await written;
   }
 
   /** Whether there is a record on disk: false for a head that is just its base. */
