@@ -158,7 +158,11 @@ class Kernel implements KernelDriver {
   /** All workers are gone, so nobody reads from the device any more. */
   private async finish(mounted: MountedDevice, replies: Replies, dispatcher: Dispatcher): Promise<void> {
     replies.close();
-    closeSync(mounted.descriptor);
+    try {
+      closeSync(mounted.descriptor);
+    } catch (error) {
+      this.log.error(`fuse: the device could not be closed: ${messageOf(error)}`);
+    }
     dispatcher.abandon();
     // A mount that is still there was aborted from outside (or when a worker died): it is dead, and is taken away.
     if (await this.isMounted()) {

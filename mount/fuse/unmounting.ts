@@ -7,7 +7,10 @@ import { Worker } from 'node:worker_threads';
 /** Rejects with the error of the system call (`code` is the errno name). */
 export function unmountInThread(mountpoint: string, flags: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const thread = new Worker(new URL('./unmount-thread.js', import.meta.url), { workerData: { mountpoint, flags } });
+    const thread = new Worker(new URL('./unmount-thread.js', import.meta.url), {
+      workerData: { mountpoint, flags },
+      execArgv: [],
+    });
     let outcome: { code: string; message: string } | undefined;
     thread.on('message', (failure: { code: string; message: string }) => {
       outcome = failure;

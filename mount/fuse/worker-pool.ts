@@ -95,6 +95,8 @@ export class WorkerPool implements PlaneFeed {
     const worker = new Worker(new URL('./worker.js', import.meta.url), {
       name: `lazydisk worker ${String(index)}`,
       workerData: start,
+      // Options of the parent are about its own script.
+      execArgv: [],
       transferList: [seat.theirs],
     });
     const ready = new Promise<void>((resolve) => {
