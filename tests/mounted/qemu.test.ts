@@ -80,7 +80,10 @@ describe('QEMU on a head', () => {
 
     const second = await run('qemu-io', qemuIo(path, 'write -P 2 0 4k'));
     expect(second.stderr + second.stdout).toMatch(/Failed to get "write" lock/);
-    first.write('read -P 1 0 4k\nquit\n');
+    // One line at a time: qemu-io waits for the pipe although it has read the next line already.
+    first.write('read -P 1 0 4k\n');
+    await waitFor('the first one reads its own bytes', () => first.output().includes('read 4096'));
+    first.write('quit\n');
     expect((await first.ended).stdout).not.toMatch(/failed|error/i);
   });
 
