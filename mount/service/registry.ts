@@ -102,13 +102,22 @@ export async function removeIfEmpty(path: string): Promise<void> {
 
 /** The file beside a mount's entry that holds what Node says when its daemon crashes. */
 export function processErrorFile(registry: Registry, mountpoint: string): string {
-  return registry.entryPath(mountpoint).replace(/json$/, 'stderr');
+  return errorFileOf(registry.entryPath(mountpoint));
+}
+
+function errorFileOf(entryPath: string): string {
+  return entryPath.replace(/json$/, 'stderr');
 }
 
 async function living(path: string): Promise<RegistryEntry | undefined> {
   const entry = await read(path);
   if (entry === undefined || isRunning(entry)) return entry;
-  await rm(path, { force: true }).catch(() => undefined); // not ours to remove: its owner or the next start will
+  try {
+    await removeIfEmpty(errorFileOf(path));
+    await rm(path, { force: true });
+  } catch {
+    // Not ours to remove: its owner or the next start will.
+  }
   return undefined;
 }
 
