@@ -6,7 +6,7 @@ import { formatDuration } from './output.js';
 import { ProgressLine } from './progress.js';
 import { formatSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
-import { defineVerb, storeTimeoutMs, WHERE } from './verb.js';
+import { defineVerb, interruptible, storeTimeoutMs, WHERE } from './verb.js';
 import { resolveWhere } from './where.js';
 
 export const exportVerb = defineVerb({
@@ -39,15 +39,18 @@ export const exportVerb = defineVerb({
       : { kind: 'file', path: options.file, force: options.force };
     try {
       const result = await withRepository(address, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
-        exportImage(repository, {
-          image,
-          number,
-          target,
-          onProgress: ({ processedBytes, totalBytes, downloadedBytes }) => {
-            const extra = `${formatSize(downloadedBytes)} downloaded`;
-            progress.update({ doneBytes: processedBytes, totalBytes, extra });
-          },
-        }),
+        interruptible((signal) =>
+          exportImage(repository, {
+            signal,
+            image,
+            number,
+            target,
+            onProgress: ({ processedBytes, totalBytes, downloadedBytes }) => {
+              const extra = `${formatSize(downloadedBytes)} downloaded`;
+              progress.update({ doneBytes: processedBytes, totalBytes, extra });
+            },
+          }),
+        ),
       );
       progress.end();
       const durationMs = Date.now() - startedMs;

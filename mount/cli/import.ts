@@ -6,7 +6,7 @@ import { formatDuration } from './output.js';
 import { ProgressLine } from './progress.js';
 import { formatSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
-import { defineVerb, storeTimeoutMs, WHERE } from './verb.js';
+import { defineVerb, interruptible, storeTimeoutMs, WHERE } from './verb.js';
 import { resolveWhere } from './where.js';
 
 export const importVerb = defineVerb({
@@ -46,17 +46,20 @@ export const importVerb = defineVerb({
         : { kind: 'file', path: options.file };
     try {
       const result = await withRepository(address, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
-        importImage(repository, {
-          source,
-          image: reference.image,
-          label: options.label,
-          newOnly: options.new,
-          format: options.format,
-          onProgress: ({ processedBytes, totalBytes, uploadedBytes }) => {
-            const extra = `${formatSize(uploadedBytes)} uploaded`;
-            progress.update({ doneBytes: processedBytes, totalBytes: totalBytes ?? undefined, extra });
-          },
-        }),
+        interruptible((signal) =>
+          importImage(repository, {
+            signal,
+            source,
+            image: reference.image,
+            label: options.label,
+            newOnly: options.new,
+            format: options.format,
+            onProgress: ({ processedBytes, totalBytes, uploadedBytes }) => {
+              const extra = `${formatSize(uploadedBytes)} uploaded`;
+              progress.update({ doneBytes: processedBytes, totalBytes: totalBytes ?? undefined, extra });
+            },
+          }),
+        ),
       );
       progress.end();
       output.result(

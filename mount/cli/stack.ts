@@ -22,6 +22,7 @@ import { closeAll, openMount, type Closer, type LiveMount } from '../service/dae
 import type { OpenedMount } from '../service/daemon-process.js';
 import { makePrivateFolder } from '../service/files.js';
 import { openLogFile, type LogFile } from '../service/log-file.js';
+import { protectProcess } from '../service/protection.js';
 import type { Registry } from '../service/registry.js';
 import type { MountSettings } from '../service/settings.js';
 import { LOG_NAME, refreshStateDirectory, type StateDirectory } from '../service/state-directory.js';
@@ -66,6 +67,7 @@ export async function openMountFromSettings(
       await lockState(chosen.state.path, registry, (folder) => LocalDatabase.open(folder)),
     );
     log = openLogFile(join(chosen.state.path, LOG_NAME), { environment, echo });
+    protectProcess(log);
     const live = await mountLayers({ settings, registry, environment, store, chosen, database, log, opened, keep });
     return { live, degraded: chosen.degraded, log };
   } catch (error) {

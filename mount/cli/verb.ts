@@ -54,6 +54,25 @@ export function defineVerb<Options extends CommonOptions>(verb: VerbDefinition<O
     );
 }
 
+/**
+ * Work that cleans up behind itself when the user interrupts it: the first SIGINT or SIGTERM aborts the signal, another one
+ * ends the process as usual.
+ */
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const interruption = new AbortController();
+  const interrupt = (): void => {
+    interruption.abort();
+  };
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  try {
+    return await work(interruption.signal);
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}
+
 /** Stands for a lone dash while yargs parses, which would make it an empty word. */
 export const DASH = '\u0000-';
 

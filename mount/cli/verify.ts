@@ -5,7 +5,7 @@ import { parseImageName } from './image-reference.js';
 import { ProgressLine } from './progress.js';
 import { formatSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
-import { defineVerb, storeTimeoutMs, WHERE } from './verb.js';
+import { defineVerb, interruptible, storeTimeoutMs, WHERE } from './verb.js';
 import { resolveWhere } from './where.js';
 
 export const verifyVerb = defineVerb({
@@ -24,14 +24,19 @@ export const verifyVerb = defineVerb({
     const use = { environment, timeoutMs: storeTimeoutMs(options) };
     try {
       const report = await withRepository(address, use, (repository) =>
-        verifyRepository(repository, {
-          image,
-          onProgress: ({ checkedSegments, totalSegments, readBytes }) => {
-            const extra =
-              totalSegments === 0 ? 'walking trees' : `${String(checkedSegments)} of ${String(totalSegments)} segments`;
-            progress.update({ doneBytes: readBytes, extra });
-          },
-        }),
+        interruptible((signal) =>
+          verifyRepository(repository, {
+            signal,
+            image,
+            onProgress: ({ checkedSegments, totalSegments, readBytes }) => {
+              const extra =
+                totalSegments === 0
+                  ? 'walking trees'
+                  : `${String(checkedSegments)} of ${String(totalSegments)} segments`;
+              progress.update({ doneBytes: readBytes, extra });
+            },
+          }),
+        ),
       );
       progress.end();
       const { damages } = report;
