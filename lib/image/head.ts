@@ -6,33 +6,27 @@
  * or dirty; it moves with our own commits, by revert, and, clean and closed, to what another host has published.
  */
 import { rm } from 'node:fs/promises';
-import { hostname } from 'node:os';
-import { join } from 'node:path';
 
 import { randomId } from '../format/checksums.js';
 import { blockCount } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
-import type { WriterLock } from '../format/writer-lock.js';
-import type { Repository } from '../repository/api.js';
-import { LazydiskError, messageOf } from '../util/errors.js';
+import { LazydiskError } from '../util/errors.js';
 import type { Head, HeadOwner } from './api.js';
 import type { BaseTree } from './base.js';
 import { HeadDisk } from './head-disk.js';
 import type { HeadDiskParts } from './head-disk.js';
-import { writeHeadRecord } from './head-record.js';
 import type { HeadRecord, ListedLayer } from './head-record.js';
+import { KeptRecord } from './kept-record.js';
 import { Layer, removeUnlistedLayers } from './layer.js';
+import { WriterClaim } from './writer-claim.js';
+import type { ClaimParts } from './writer-claim.js';
 
 /** What a head works with. */
-export interface HeadParts extends HeadDiskParts {
-  readonly repository: Repository;
-  /** Identity of this state directory. */
-  readonly stateId: RandomId;
+export interface HeadParts extends HeadDiskParts, ClaimParts {
   readonly bootId: string;
   /** The folder that holds one folder per head. */
   readonly headsDirectory: string;
-  readonly now: () => number;
 }
 
 /** How often changes are made durable without being asked, milliseconds. */
@@ -47,7 +41,7 @@ export class LocalHead implements Head {
   committing = false;
   /** Time of a disk that nobody has written and that has no base. */
   private readonly madeMs: number;
-  private writing: Promise<void> = Promise.resolve();
+  private readonly claim: WriterClaim;
   private opens = 0;
   private replacing = false;
   private writers = 0;
@@ -56,12 +50,11 @@ export class LocalHead implements Head {
 
   private constructor(
     private readonly parts: HeadParts,
-    private current: HeadRecord,
-    /** Whether head.json exists. */
-    private persisted: boolean,
+    private readonly kept: KeptRecord,
     readonly disk: HeadDisk,
   ) {
     this.madeMs = parts.now();
+    this.claim = new WriterClaim(parts, kept);
   }
 
   /** The head of an image that has a snapshot and was never written here. Makes no files. */
@@ -72,50 +65,54 @@ export class LocalHead implements Head {
       base,
       seenNumber: base.number,
     };
-    return new LocalHead(parts, record, false, new HeadDisk(parts, parts.bases.acquire(base), []));
+    const kept = new KeptRecord(parts.headsDirectory, record, false);
+    return new LocalHead(parts, kept, new HeadDisk(parts, parts.bases.acquire(base), []));
   }
 
   /** A new image, never committed, without a disk yet. Its record is durable when it resolves. */
-  static async forNewImage(parts: HeadParts, image: string, imageId: RandomId, lockHeld: boolean): Promise<LocalHead> {
-    const chunkSizeBytes = parts.repository.defaultChunkSizeBytes;
-    const record = { ...emptyRecord(parts, image, imageId, chunkSizeBytes), lockHeld };
-    const head = new LocalHead(parts, record, false, new HeadDisk(parts, parts.bases.acquire(treeOf(record)), []));
-    await head.persist({});
-    return head;
+  static async forNewImage(parts: HeadParts, image: string, imageId: RandomId): Promise<LocalHead> {
+    const record = emptyRecord(parts, image, imageId, parts.repository.defaultChunkSizeBytes);
+    const kept = new KeptRecord(parts.headsDirectory, record, false);
+    await kept.change({});
+    return new LocalHead(parts, kept, new HeadDisk(parts, parts.bases.acquire(treeOf(record)), []));
   }
 
   /** A head that has a record: opens its layers, and removes what is not listed. */
   static async load(parts: HeadParts, record: HeadRecord): Promise<LocalHead> {
-    const directory = join(parts.headsDirectory, record.imageId);
+    const kept = new KeptRecord(parts.headsDirectory, record, true);
     const trusted = record.bootId === parts.bootId ? 'live' : 'durable';
     const blocks = blockCount(record.base?.sizeBytes ?? 0);
     const layers: Layer[] = [];
-    for (const { id } of record.layers) layers.push(await Layer.open(directory, id, blocks, trusted));
+    for (const { id } of record.layers) layers.push(await Layer.open(kept.directory, id, blocks, trusted));
     const disk = new HeadDisk(parts, parts.bases.acquire(treeOf(record)), layers);
-    const head = new LocalHead(parts, record, true, disk);
-    await head.persist({ bootId: parts.bootId });
+    await kept.change({ bootId: parts.bootId });
     await removeUnlistedLayers(
-      directory,
+      kept.directory,
       record.layers.map((layer) => layer.id),
     );
-    return head;
+    return new LocalHead(parts, kept, disk);
   }
 
   get record(): HeadRecord {
-    return this.current;
+    return this.kept.value;
+  }
+
+  /** Whether there is a record on disk: false for a head that is just its base. */
+  get isPersisted(): boolean {
+    return this.kept.isPersisted;
   }
 
   /** False in the folder of a new image before `disk.raw` is made. */
   get exists(): boolean {
-    return this.current.base !== null || this.current.layers.length > 0;
+    return this.record.base !== null || this.record.layers.length > 0;
   }
 
   get contentId(): string {
-    return this.current.contentId;
+    return this.record.contentId;
   }
 
   get chunkSizeBytes(): number {
-    return this.current.chunkSizeBytes;
+    return this.record.chunkSizeBytes;
   }
 
   get openCount(): number {
@@ -127,7 +124,7 @@ export class LocalHead implements Head {
   }
 
   modifiedMs(): number {
-    return this.disk.lastWriteMs() ?? this.current.base?.timeMs ?? this.madeMs;
+    return this.disk.lastWriteMs() ?? this.record.base?.timeMs ?? this.madeMs;
   }
 
   allocatedBytes(): Promise<number> {
@@ -139,11 +136,11 @@ export class LocalHead implements Head {
   }
 
   owner(): HeadOwner | null {
-    return this.current.owner;
+    return this.record.owner;
   }
 
   async setOwner(owner: HeadOwner): Promise<void> {
-    await this.persist({ owner });
+    await this.kept.change({ owner });
   }
 
   read(offset: number, lengthBytes: number, signal?: AbortSignal): Promise<Uint8Array> {
@@ -188,7 +185,7 @@ export class LocalHead implements Head {
   /** STALE while the content is being replaced: who opened it then would read another one under the same name. */
   opened(): void {
     if (this.replacing) {
-      throw new LazydiskError('STALE', `the disk of ${this.current.image} is being replaced: look it up again`);
+      throw new LazydiskError('STALE', `the disk of ${this.record.image} is being replaced: look it up again`);
     }
     this.opens++;
   }
@@ -201,7 +198,7 @@ export class LocalHead implements Head {
     await this.inTurn(async () => {
       if (this.writers === 0) this.disk.recover();
       await this.ensureLock(signal);
-      if (this.current.layers.length === 0) await this.pushLayer([]);
+      if (this.record.layers.length === 0) await this.pushLayer([]);
     });
     this.writers++;
     this.startRounds();
@@ -214,17 +211,17 @@ export class LocalHead implements Head {
   /** A first layer on a new image: `disk.raw` has been made. */
   async makeDisk(): Promise<void> {
     await this.inTurn(async () => {
-      if (this.exists) throw new LazydiskError('EXISTS', `${this.current.image} has a disk already`);
+      if (this.exists) throw new LazydiskError('EXISTS', `${this.record.image} has a disk already`);
       await this.pushLayer([]);
     });
   }
 
   /** The freeze of a commit: a new layer takes the writes; the others carry the commit's id, durably. The pause, ms. */
   async freeze(commitId: RandomId): Promise<{ frozen: readonly Layer[]; pauseMs: number }> {
-    if (this.current.layers.length >= MAX_LAYERS) {
+    if (this.record.layers.length >= MAX_LAYERS) {
       throw new LazydiskError(
         'CONFLICT',
-        `${this.current.image} has ${this.current.layers.length} layers of failed commits; ` +
+        `${this.record.image} has ${this.record.layers.length} layers of failed commits; ` +
           'let one commit succeed (see its last outcome) before another is begun',
       );
     }
@@ -241,17 +238,17 @@ export class LocalHead implements Head {
   async adopt(record: SnapshotRecord): Promise<void> {
     await this.inTurn(async () => {
       const included = (layer: ListedLayer): boolean => layer.commitIds.includes(record.commitId);
-      const dropped = this.disk.openLayers.filter((_, index) => included(this.current.layers[index]!));
+      const dropped = this.disk.openLayers.filter((_, index) => included(this.record.layers[index]!));
       const base = this.parts.bases.acquire(record);
       for (const first of this.disk.currentBase.loadedLeaves().slice(0, MAX_WARM_LEAVES)) {
         await base.loadLeaf(first).catch(() => undefined);
       }
       // Durable first: with either record the disk shows the same, so a kill in between changes nothing.
       try {
-        await this.persist({
+        await this.kept.change({
           base: record,
           seenNumber: record.number,
-          layers: this.current.layers.filter((layer) => !included(layer)),
+          layers: this.record.layers.filter((layer) => !included(layer)),
           dirtySinceMs: null,
         });
       } catch (error) {
@@ -261,7 +258,7 @@ export class LocalHead implements Head {
       const old = await this.disk.switchBase(base, dropped);
       await this.disk.retire(dropped);
       await this.parts.bases.release(old);
-      await this.tellLock();
+      await this.claim.tell();
     });
   }
 
@@ -272,26 +269,24 @@ export class LocalHead implements Head {
 
   /** A record of ours that a revert has thrown away, or another writer's number that was looked at: later ones count. */
   async passOver(number: number): Promise<void> {
-    await this.persist({ seenNumber: Math.max(this.current.seenNumber, number) });
+    await this.kept.change({ seenNumber: Math.max(this.record.seenNumber, number) });
   }
 
   /** Takes the lock of a new image. LOCKED names the holder. */
   async takeLock(signal?: AbortSignal): Promise<void> {
-    await this.parts.repository.takeLock(this.current.image, this.lock(), signal);
-    await this.persist({ lockHeld: true });
+    await this.claim.take(signal);
+    await this.claim.hold();
   }
 
   /** Ends a head that holds nothing, and removes its folder. */
   async discard(): Promise<void> {
     await this.close();
-    await rm(join(this.parts.headsDirectory, this.current.imageId), { recursive: true, force: true });
+    await rm(this.kept.directory, { recursive: true, force: true });
   }
 
   /** Gives the lock up when nothing is lost by it: the head is clean, and a commit has published it. Nobody has it open. */
   async releaseLockIfClean(signal?: AbortSignal): Promise<void> {
-    if (!this.current.lockHeld || this.isDirty() || this.current.base === null) return;
-    await this.parts.repository.releaseLock(this.current.image, this.parts.stateId, signal);
-    await this.persist({ lockHeld: false });
+    if (this.claim.isHeld && !this.isDirty() && this.record.base !== null) await this.claim.giveUp(signal);
   }
 
   async close(): Promise<void> {
@@ -300,58 +295,43 @@ export class LocalHead implements Head {
     await this.disk.close();
   }
 
-  /** What this host writes into the lock. */
-  lock(): WriterLock {
-    const { base, imageId } = this.current;
-    return {
-      formatVersion: 1,
-      imageId,
-      stateId: this.parts.stateId,
-      host: hostname(),
-      pid: process.pid,
-      timeMs: this.parts.now(),
-      base: base === null ? null : { number: base.number, commitId: base.commitId },
-    };
-  }
-
   /** truncate(2) by path comes without an open: it is a write all the same. */
   private async writable(signal: AbortSignal | undefined): Promise<void> {
-    if (this.current.layers.length > 0) return;
+    if (this.record.layers.length > 0) return;
     await this.openForWriting(signal);
     this.closeForWriting();
   }
 
   /** Takes the lock unless it is held, then looks whether another host has published meanwhile. */
   private async ensureLock(signal: AbortSignal | undefined): Promise<void> {
-    if (this.current.lockHeld) return;
-    const { repository, stateId } = this.parts;
-    const { image } = this.current;
-    await repository.assertExclusivePuts(signal);
-    await repository.takeLock(image, this.lock(), signal);
+    if (this.claim.isHeld) return;
+    const { repository } = this.parts;
+    const { image } = this.record;
+    await this.claim.take(signal);
     const newest = (await repository.listImage(image, signal)).snapshots.at(-1);
-    if (newest === undefined || newest.number <= this.current.seenNumber || this.isDirty()) {
-      await this.persist({ lockHeld: true });
+    if (newest === undefined || newest.number <= this.record.seenNumber || this.isDirty()) {
+      await this.claim.hold();
       return;
     }
     const record = await repository.readRecord(image, newest.number, signal);
     // No await from this question to the reset: nobody opens it in between.
     if (this.opens > 0) {
-      await repository.releaseLock(image, stateId, signal);
+      await this.claim.giveUp(signal);
       throw new LazydiskError(
         'BUSY',
         `${image}@${newest.number} was published by another host while this disk is open on ` +
-          `@${this.current.seenNumber}: close it everywhere, then open it for writing`,
+          `@${this.record.seenNumber}: close it everywhere, then open it for writing`,
       );
     }
     await this.resetNow(record, record.number);
-    await this.persist({ lockHeld: true });
-    await this.tellLock();
+    await this.claim.hold();
+    await this.claim.tell();
     throw new LazydiskError('STALE', `${image} has a newer snapshot, ${newest.number}: its disk is another one now`);
   }
 
   /** BUSY while somebody has the disk open; whoever opens it from here on is STALE until the new content stands. */
   private async resetNow(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
-    if (this.opens > 0) throw new LazydiskError('BUSY', `${this.current.image} is open: close disk.raw first`);
+    if (this.opens > 0) throw new LazydiskError('BUSY', `${this.record.image} is open: close disk.raw first`);
     this.replacing = true;
     try {
       await this.replaceContent(base, seenNumber);
@@ -362,32 +342,32 @@ export class LocalHead implements Head {
 
   private async replaceContent(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
     const dropped = this.disk.openLayers;
-    const abandoned = this.current.layers.flatMap((layer) => layer.commitIds);
+    const abandoned = this.record.layers.flatMap((layer) => layer.commitIds);
     const next: HeadRecord = {
-      ...this.current,
-      contentId: `head/${this.current.imageId}/${randomId()}`,
+      ...this.record,
+      contentId: `head/${this.record.imageId}/${randomId()}`,
       base,
       seenNumber,
       layers: [],
       dirtySinceMs: null,
-      abandonedCommitIds: [...this.current.abandonedCommitIds, ...abandoned],
+      abandonedCommitIds: [...this.record.abandonedCommitIds, ...abandoned],
     };
     // Durable first: when that fails, nothing has been thrown away.
-    const layer = base === null ? await this.createLayer(next) : undefined;
-    await this.persist({ ...next, layers: layer === undefined ? [] : [{ id: layer.id, commitIds: [] }] });
+    const layer = base === null ? await this.createLayer() : undefined;
+    await this.kept.change({ ...next, layers: layer === undefined ? [] : [{ id: layer.id, commitIds: [] }] });
     const old = await this.disk.switchBase(this.parts.bases.acquire(treeOf(next)), dropped);
     if (layer !== undefined) await this.disk.pushLayer(layer);
     await this.disk.retire(dropped);
     await this.parts.bases.release(old);
-    await this.tellLock();
+    await this.claim.tell();
   }
 
   /** Lists a new layer durably, then puts it on top; the layers below carry the commit ids from then on. The pause, ms. */
   private async pushLayer(commitIds: readonly RandomId[]): Promise<number> {
-    const layer = await this.createLayer(this.current);
-    const below = this.current.layers.map((listed) => ({ ...listed, commitIds: [...listed.commitIds, ...commitIds] }));
+    const layer = await this.createLayer();
+    const below = this.record.layers.map((listed) => ({ ...listed, commitIds: [...listed.commitIds, ...commitIds] }));
     try {
-      await this.persist({ layers: [...below, { id: layer.id, commitIds: [] }] });
+      await this.kept.change({ layers: [...below, { id: layer.id, commitIds: [] }] });
     } catch (error) {
       layer.close();
       await layer.remove();
@@ -396,48 +376,18 @@ export class LocalHead implements Head {
     return this.disk.pushLayer(layer);
   }
 
-  private createLayer(record: HeadRecord): Promise<Layer> {
-    const directory = join(this.parts.headsDirectory, record.imageId);
-    return Layer.create(directory, randomId(), blockCount(this.disk.sizeBytes));
-  }
-
-  /** Says on the lock where the head stands now; collection respects it. A store that is away is told another time. */
-  private async tellLock(): Promise<void> {
-    if (!this.current.lockHeld) return;
-    try {
-      await this.parts.repository.updateLock(this.current.image, this.lock());
-    } catch (error) {
-      this.parts.log.warn(`the lock of ${this.current.image} could not be updated`, { error: messageOf(error) });
-    }
+  private createLayer(): Promise<Layer> {
+    return Layer.create(this.kept.directory, randomId(), blockCount(this.disk.sizeBytes));
   }
 
   private startRounds(): void {
     if (this.timer !== undefined) return;
     this.timer = setInterval(() => {
-      if (this.disk.isDirty() && this.current.dirtySinceMs === null) {
-        this.current = { ...this.current, dirtySinceMs: this.parts.now() };
-      }
+      if (this.disk.isDirty()) this.kept.noteDirtySince(this.parts.now());
       // A failed round has told the log, and every later request.
       if (this.disk.failure === undefined && this.disk.rounds.isNeeded()) this.fsync().catch(() => undefined);
     }, ROUND_INTERVAL_MS);
     this.timer.unref();
-  }
-
-  /** Changes the record on disk, then in memory: when it fails, nothing has changed. One after the other. */
-  private async persist(changes: Partial<HeadRecord>): Promise<void> {
-    const path = join(this.parts.headsDirectory, this.current.imageId, 'head.json');
-    const written = this.writing.then(async () => {
-      await writeHeadRecord(path, { ...this.current, ...changes });
-      this.current = { ...this.current, ...changes };
-      this.persisted = true;
-    });
-    this.writing = written.catch(() => undefined);
-    await written;
-  }
-
-  /** Whether there is a record on disk: false for a head that is just its base. */
-  get isPersisted(): boolean {
-    return this.persisted;
   }
 
   /** One change of the record at a time. */

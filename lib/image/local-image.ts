@@ -196,8 +196,7 @@ export class LocalImage implements Image {
 
   private async lockNewImage(signal?: AbortSignal): Promise<LocalHead> {
     const { heads } = this.parts;
-    await heads.repository.assertExclusivePuts(signal);
-    const head = await LocalHead.forNewImage(heads, this.name, this.id, false);
+    const head = await LocalHead.forNewImage(heads, this.name, this.id);
     try {
       await head.takeLock(signal);
       return head;

@@ -1,0 +1,73 @@
+/**
+ * This host's claim to write to an image: `writer.json` in the store, and `lockHeld` in the head's record.
+ *
+ * The lock is taken with If-None-Match; `lockHeld` says that we have it, so that no store is asked again until it is given
+ * up. A kill between the two is harmless: the lock names our state directory, and taking it again finds it ours.
+ */
+import { hostname } from 'node:os';
+
+import type { RandomId } from '../format/references.js';
+import type { WriterLock } from '../format/writer-lock.js';
+import type { Repository } from '../repository/api.js';
+import { messageOf } from '../util/errors.js';
+import type { Log } from '../util/log.js';
+import type { KeptRecord } from './kept-record.js';
+
+export interface ClaimParts {
+  readonly repository: Repository;
+  /** Identity of this state directory. */
+  readonly stateId: RandomId;
+  readonly now: () => number;
+  readonly log: Log;
+}
+
+export class WriterClaim {
+  constructor(
+    private readonly parts: ClaimParts,
+    private readonly kept: KeptRecord,
+  ) {}
+
+  get isHeld(): boolean {
+    return this.kept.value.lockHeld;
+  }
+
+  /** Takes the lock in the store; `hold` makes it ours for good. LOCKED names the holder. */
+  async take(signal: AbortSignal | undefined): Promise<void> {
+    await this.parts.repository.assertExclusivePuts(signal);
+    await this.parts.repository.takeLock(this.kept.value.image, this.lock(), signal);
+  }
+
+  async hold(): Promise<void> {
+    await this.kept.change({ lockHeld: true });
+  }
+
+  /** Removes our lock from the store. */
+  async giveUp(signal: AbortSignal | undefined): Promise<void> {
+    await this.parts.repository.releaseLock(this.kept.value.image, this.parts.stateId, signal);
+    if (this.isHeld) await this.kept.change({ lockHeld: false });
+  }
+
+  /** Says on the lock where the head stands now; collection respects it. A store that is away is told another time. */
+  async tell(): Promise<void> {
+    if (!this.isHeld) return;
+    const { image } = this.kept.value;
+    try {
+      await this.parts.repository.updateLock(image, this.lock());
+    } catch (error) {
+      this.parts.log.warn(`the lock of ${image} could not be updated`, { error: messageOf(error) });
+    }
+  }
+
+  private lock(): WriterLock {
+    const { base, imageId } = this.kept.value;
+    return {
+      formatVersion: 1,
+      imageId,
+      stateId: this.parts.stateId,
+      host: hostname(),
+      pid: process.pid,
+      timeMs: this.parts.now(),
+      base: base === null ? null : { number: base.number, commitId: base.commitId },
+    };
+  }
+}
