@@ -135,23 +135,25 @@ async function writeChunks(
   }
 }
 
-/** Publishes under the record's number, or under a later one when others were faster. */
-async function publish(repository: Repository, first: SnapshotRecord, options: ImportOptions): Promise<SnapshotRecord> {
+/**
+ * Publishes under the next number. Reading may have taken hours: the image is looked at once more before, and again when
+ * somebody was faster.
+ */
+async function publish(repository: Repository, draft: SnapshotRecord, options: ImportOptions): Promise<SnapshotRecord> {
   const { image, signal } = options;
-  let record = first;
   for (let attempt = 1; ; attempt++) {
+    const listing = await freeListing(repository, options);
+    const newest = await newestRecord(repository, listing, signal);
+    if (newest !== null && newest.chunkSizeBytes !== draft.chunkSizeBytes) {
+      throw new LazydiskError('CONFLICT', `${image} was made meanwhile with another chunk size; import again.`);
+    }
+    const record = { ...draft, imageId: newest?.imageId ?? draft.imageId, number: listing.nextNumber };
     try {
       await repository.publishRecord(image, record, signal);
       return record;
     } catch (error) {
       if (!hasCode(error, 'EXISTS') || attempt === PUBLISH_ATTEMPTS) throw error;
     }
-    const listing = await freeListing(repository, options);
-    const newest = await newestRecord(repository, listing, signal);
-    if (newest !== null && newest.chunkSizeBytes !== record.chunkSizeBytes) {
-      throw new LazydiskError('CONFLICT', `${image} was made meanwhile with another chunk size; import again.`);
-    }
-    record = { ...record, imageId: newest?.imageId ?? record.imageId, number: listing.nextNumber };
   }
 }
 
