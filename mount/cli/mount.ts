@@ -1,6 +1,7 @@
 /** `lazydisk mount`: leaves a daemon that serves the repository's images as files. */
 import { readdir, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import { runUntilEnd } from '../service/daemon-process.js';
 import { launch, type LaunchOutcome } from '../service/launch.js';
@@ -17,7 +18,7 @@ const DEFAULT_OUTAGE_MS = 300_000;
 const DEFAULT_WORKERS = 4;
 /** A quota below this could not hold the chunks of the requests that run at once. */
 const LEAST_CACHE_BYTES = 64 * 1024 * 1024;
-const DAEMON_PROGRAM = new URL('./daemon-main.js', import.meta.url).pathname;
+const DAEMON_PROGRAM = fileURLToPath(new URL('./daemon-main.js', import.meta.url));
 
 export const mountVerb = defineVerb({
   command: 'mount <repository> <mountpoint>',

@@ -47,6 +47,7 @@ export async function openMountFromSettings(
   registry: Registry,
   { environment, echo }: MountEnvironment,
 ): Promise<OpenedMount> {
+  process.umask(0o077); // whatever the layers make in the state directory is ours alone
   const opened: Closer[] = [];
   const keep = <T extends { close(): Promise<void> }>(name: string, part: T): T => {
     opened.unshift({ name, close: () => part.close() });

@@ -43,6 +43,7 @@ async function writeBeside(path: string, text: string, mode: number): Promise<st
   const temporary = `${path}.${randomBytes(6).toString('hex')}.new`;
   const file = await open(temporary, 'wx', mode);
   try {
+    await file.chmod(mode); // the umask may have taken bits away
     await file.writeFile(text);
     await file.sync();
   } catch (error) {

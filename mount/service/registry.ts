@@ -7,7 +7,7 @@
  * entry last, so an absent entry means that everything was flushed.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { replaceFile } from './files.js';
@@ -51,7 +51,8 @@ export class Registry {
 
   /** Adds or replaces the entry of its mountpoint. */
   async add(entry: RegistryEntry): Promise<void> {
-    await mkdir(this.ownFolder, { recursive: true, mode: 0o755 });
+    const made = await mkdir(this.ownFolder, { recursive: true, mode: 0o755 });
+    if (made !== undefined) await chmod(this.ownFolder, 0o755); // whatever the umask says
     await replaceFile(this.pathOf(this.ownFolder, entry.mountpoint), `${JSON.stringify(entry, null, 2)}\n`, 0o644);
   }
 

@@ -37,10 +37,16 @@ test('a live mount is found by its mountpoint and listed', async () => {
 });
 
 test('entries can be read by other users', async () => {
-  const registry = Registry.in(folder);
-  await registry.add(entry());
-  const [name] = readdirSync(folder);
-  expect(statSync(join(folder, name ?? '')).mode & 0o777).toBe(0o644);
+  const before = process.umask(0o077);
+  const run = join(folder, 'run');
+  try {
+    await Registry.in(run).add(entry());
+  } finally {
+    process.umask(before);
+  }
+  const [name] = readdirSync(run);
+  expect(statSync(join(run, name ?? '')).mode & 0o777).toBe(0o644);
+  expect(statSync(run).mode & 0o777).toBe(0o755);
 });
 
 test('the entry of a process that has ended is ignored and removed', async () => {
