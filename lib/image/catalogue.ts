@@ -85,11 +85,10 @@ class LocalCatalogue implements Catalogue {
       repository,
       trees,
       known,
-      keep: (id: string, bytes: Uint8Array): void => {
+      keep: (id: string, bytes: Uint8Array): Promise<void> =>
         mirror.insert(id, bytes).catch((error: unknown) => {
           log.warn('a committed chunk could not be kept', { error: messageOf(error) });
-        });
-      },
+        }),
       stateId,
       now,
       onStep: options.onCommitStep ?? ((): void => undefined),

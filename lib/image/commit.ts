@@ -32,8 +32,8 @@ export interface CommitParts {
   readonly repository: Repository;
   readonly trees: TreeReader;
   readonly known: KnownPlaces;
-  /** Keeps a chunk that was made here. */
-  readonly keep: (id: string, bytes: Uint8Array) => void;
+  /** Keeps a chunk that was made here in the mirror, if it can. Never rejects. */
+  readonly keep: (id: string, bytes: Uint8Array) => Promise<void>;
   readonly stateId: string;
   readonly now: () => number;
   /** Called after each step has taken effect. */
@@ -47,6 +47,8 @@ export interface CommitOptions {
 
 /** How many chunks are composed ahead of the one that is put next. */
 const COMPOSE_AHEAD = 8;
+/** How many stored chunks may wait for the local disk: each may hold a whole segment in memory. */
+const MAX_KEEPING = 64;
 
 /** Commits a head that holds its lock. CONFLICT: a foreign snapshot is in the way; whatever the store rejects with. */
 export async function commitHead(head: LocalHead, parts: CommitParts, options: CommitOptions): Promise<CommitOutcome> {
@@ -131,6 +133,7 @@ async function upload(
 ): Promise<{ written: WrittenSnapshot; dirtyChunks: number }> {
   const { base, plane, sizeBytes } = view;
   const chunks = await dirtyChunksOf(view, frozen, signal);
+  const keeping = new Set<Promise<void>>();
   const writer = parts.repository.writeSnapshot({
     chunkSizeBytes: plane.chunkSizeBytes,
     sizeBytes,
@@ -139,7 +142,8 @@ async function upload(
     trees: parts.trees,
     signal,
     onStored: (reference, bytes) => {
-      parts.keep(reference.id, bytes);
+      const kept = parts.keep(reference.id, bytes).finally(() => keeping.delete(kept));
+      keeping.add(kept);
     },
   });
   try {
@@ -156,8 +160,11 @@ async function upload(
       const bytes = await ahead.shift()!;
       if (bytes !== null) dirtyChunks++;
       await writer.put(chunk, bytes);
+      while (keeping.size > MAX_KEEPING) await Promise.race(keeping);
     }
-    return { written: await writer.finish(), dirtyChunks };
+    const written = await writer.finish();
+    await Promise.all(keeping);
+    return { written, dirtyChunks };
   } catch (error) {
     await writer.abandon();
     throw error;
