@@ -10,7 +10,7 @@
  * which release is the last. A head that was adopted can't be reverted before the next mount.
  */
 import type { Disk, Head } from '../../lib/image/api.js';
-import { messageOf } from '../../lib/util/errors.js';
+import { hasCode, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
 import { stale } from './places.js';
 
@@ -115,7 +115,7 @@ export class OpenDisks {
   async #begin(node: number, disk: Disk, mode: OpenMode, signal: AbortSignal): Promise<void> {
     if (!isHead(disk)) return disk.expose(node);
     const { contentId } = disk;
-    if (mode === 'write') await disk.openForWriting(signal);
+    if (mode === 'write') await this.#openForWriting(disk, signal);
     let counted = false;
     try {
       disk.opened();
@@ -125,6 +125,16 @@ export class OpenDisks {
     } catch (error) {
       if (mode === 'write') disk.closeForWriting();
       if (counted) disk.closed();
+      throw error;
+    }
+  }
+
+  /** EBUSY has no room for a sentence: who holds the lock, and what to do about it, goes to the log. */
+  async #openForWriting(head: Head, signal: AbortSignal): Promise<void> {
+    try {
+      await head.openForWriting(signal);
+    } catch (error) {
+      if (hasCode(error, 'LOCKED')) this.log.warn(messageOf(error));
       throw error;
     }
   }
