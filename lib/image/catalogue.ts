@@ -113,7 +113,11 @@ class LocalCatalogue implements Catalogue {
 
   async names(signal?: AbortSignal): Promise<readonly string[]> {
     const local = [...this.images.values()].filter((image) => image.ownHead !== undefined).map((image) => image.name);
-    const listed = await this.listings.names(signal);
+    const listed = await this.listings.names(signal).catch((error: unknown) => {
+      // A store that has never been asked for its names, and is away: the images that have a head here go on.
+      if (local.length > 0 && hasCode(error, 'UNREACHABLE')) return [];
+      throw error;
+    });
     return [...new Set([...listed, ...local])].filter(isImageName).sort();
   }
 

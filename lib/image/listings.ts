@@ -94,7 +94,14 @@ export class Listings {
 
   private async ask<T>(key: string, question: (signal?: AbortSignal) => Promise<T>): Promise<T> {
     const kept = await this.parts.database.get(key);
-    if (kept === undefined) return this.keep(key, await question());
+    if (kept === undefined) {
+      try {
+        return await this.keep(key, await question());
+      } catch (error) {
+        if (hasCode(error, 'UNREACHABLE')) this.noteAway(error);
+        throw error;
+      }
+    }
     const fallback = JSON.parse(kept.toString('utf8')) as T;
     if (this.parts.now() < this.leaveAloneUntilMs) return fallback;
     const patience = AbortSignal.timeout(PATIENCE_MS);
@@ -102,12 +109,16 @@ export class Listings {
       return await this.keep(key, await question(patience));
     } catch (error) {
       if (!patience.aborted && !hasCode(error, 'UNREACHABLE', 'REFUSED')) throw error;
-      if (!this.offline)
-        this.parts.log.warn('the store does not answer; what is local goes on', { error: messageOf(error) });
-      this.offline = true;
+      this.noteAway(error);
       this.leaveAloneUntilMs = this.parts.now() + LEAVE_ALONE_MS;
       return fallback;
     }
+  }
+
+  private noteAway(error: unknown): void {
+    if (!this.offline)
+      this.parts.log.warn('the store does not answer; what is local goes on', { error: messageOf(error) });
+    this.offline = true;
   }
 
   private async keep<T>(key: string, value: T): Promise<T> {
