@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { readdir, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { checksumOf, seededBytes } from '../helpers/contents.js';
 import { commit, repositoryWithImage } from '../helpers/images.js';
@@ -9,8 +10,6 @@ import { lazydisk, mustLazydisk } from '../helpers/program.js';
 import { REPOSITORY_KINDS } from '../helpers/repositories.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/waiting.js';
-import { join } from 'node:path';
-import { writeFile } from 'node:fs/promises';
 
 const overwrite = (path: string, from: string): Promise<string> =>
   must('dd', [`if=${from}`, `of=${path}`, 'bs=64k', 'conv=notrunc,fsync', 'status=none']);
@@ -64,9 +63,13 @@ describe.each(REPOSITORY_KINDS)('two mounts with states of their own (%s)', (kin
     expect(refused.stderr).toMatch(/Device or resource busy/);
     expect(await checksumOf(second.path(name))).toBe(await checksumOf(original));
 
-    // The log of that mount, or a verb that needs the lock, says who holds it.
+    // Who holds it and what to do stands where people look: in the log of that mount, and in every verb that minds.
+    expect(await readFile(join(second.stateDirectory, 'daemon.log'), 'utf8')).toMatch(/lazydisk unlock/);
     const list = await mustLazydisk(['list', repository.url, name], { env: repository.env });
-    expect(list).toMatch(/lock|writer|held/i);
+    expect(list).toMatch(new RegExp(`being written: .* \\(pid ${String(first.daemonPid)}\\)`));
+    const imported = await lazydisk(['import', repository.url, original, name], { env: repository.env });
+    expect(imported.status).toBe(4);
+    expect(imported.stderr).toMatch(/lazydisk unlock/);
   }, 60_000);
 
   test('an orderly unmount with a clean head gives the lock up; a dirty head keeps it until unlock', async () => {
