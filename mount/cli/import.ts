@@ -46,8 +46,10 @@ export const importVerb = defineVerb({
         : { kind: 'file', path: options.file };
     try {
       const result = await withRepository(address, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
-        interruptible((signal) =>
-          importImage(repository, {
+        interruptible((signal) => {
+          // A pipe that brings nothing would not see the signal.
+          signal.addEventListener('abort', () => process.stdin.destroy(new Error('interrupted')), { once: true });
+          return importImage(repository, {
             signal,
             source,
             image: reference.image,
@@ -58,8 +60,8 @@ export const importVerb = defineVerb({
               const extra = `${formatSize(uploadedBytes)} uploaded`;
               progress.update({ doneBytes: processedBytes, totalBytes: totalBytes ?? undefined, extra });
             },
-          }),
-        ),
+          });
+        }),
       );
       progress.end();
       output.result(

@@ -67,6 +67,9 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
   process.once('SIGTERM', interrupt);
   try {
     return await work(interruption.signal);
+  } catch (error) {
+    if (!interruption.signal.aborted) throw error;
+    throw new LazydiskError('ABORTED', 'Interrupted: the work was given up.', { cause: error });
   } finally {
     process.off('SIGINT', interrupt);
     process.off('SIGTERM', interrupt);

@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -269,3 +271,21 @@ test('credentials are in no output, also not with --json', async () => {
   expect(stdout + stderr).not.toContain('very-secret-words');
   expect(await readFile(join(folder, 'run'), 'utf8').catch(() => '')).toBe('');
 }, 60_000);
+
+test('an import that is interrupted while it waits for input gives up, and the image does not exist', async () => {
+  await mustLazydisk(['init', url], { env });
+  const importing = spawn(process.execPath, ['dist/mount/cli/main.js', 'import', url, '-', 'vm'], {
+    env: { ...process.env, ...env },
+    stdio: ['pipe', 'ignore', 'pipe'],
+  });
+  let said = '';
+  importing.stderr.on('data', (part: Buffer) => (said += part.toString()));
+  const closed = once(importing, 'close');
+  // More than any pipe holds: once it is written, the import reads.
+  await new Promise((resolve) => importing.stdin.write(Buffer.alloc(4 * MIB), resolve));
+  importing.stdin.on('error', () => undefined);
+  importing.kill('SIGINT');
+  expect(await closed).toEqual([1, null]);
+  expect(said).toBe('lazydisk: Interrupted: the work was given up.\n');
+  expect(await failure('list', url, 'vm')).toMatchObject({ status: 3 });
+}, 30_000);
