@@ -64,6 +64,7 @@ class LocalCatalogue implements Catalogue {
   private readonly images = new Map<string, LocalImage>();
   private readonly listings: Listings;
   private readonly parts: ImageParts;
+  private readonly closing = new AbortController();
 
   constructor(private readonly options: CatalogueOptions) {
     const now = options.now ?? Date.now;
@@ -93,7 +94,7 @@ class LocalCatalogue implements Catalogue {
       now,
       onStep: options.onCommitStep ?? ((): void => undefined),
     };
-    this.parts = { heads, commits, listings: this.listings, readOnly: options.readOnly };
+    this.parts = { heads, commits, listings: this.listings, readOnly: options.readOnly, closing: this.closing.signal };
   }
 
   readonly health = (): Health => {
@@ -113,11 +114,7 @@ class LocalCatalogue implements Catalogue {
 
   async names(signal?: AbortSignal): Promise<readonly string[]> {
     const local = [...this.images.values()].filter((image) => image.ownHead !== undefined).map((image) => image.name);
-    const listed = await this.listings.names(signal).catch((error: unknown) => {
-      // A store that has never been asked for its names, and is away: the images that have a head here go on.
-      if (local.length > 0 && hasCode(error, 'UNREACHABLE')) return [];
-      throw error;
-    });
+    const listed = await this.listings.names(signal, local.length > 0 ? local : undefined);
     return [...new Set([...listed, ...local])].filter(isImageName).sort();
   }
 
@@ -126,8 +123,10 @@ class LocalCatalogue implements Catalogue {
     const known = this.images.get(name);
     // Our own changes come first, whatever the store says of the name meanwhile.
     if (known?.ownHead !== undefined && (known.ownHead.isDirty() || known.ownHead.record.lockHeld)) return known;
-    const listing = await this.listings.listing(name, signal);
+    const listing = await (known?.listing(signal) ?? this.listings.listing(name, signal));
     const newest = listing.snapshots.at(-1);
+    // A number is never used twice, so this is the image that we know.
+    if (newest !== undefined && known?.ownHead?.record.base?.number === newest.number) return known;
     if (newest === undefined) {
       if (known?.ownHead !== undefined) return known;
       if (listing.writer === null) {
@@ -199,6 +198,9 @@ class LocalCatalogue implements Catalogue {
 
   async close(timeoutMs: number): Promise<void> {
     const signal = AbortSignal.timeout(timeoutMs);
+    // A commit that is cut off leaves its layers as they are; the next start asks whether it has happened.
+    this.closing.abort();
+    for (const image of this.images.values()) await image.settled();
     const heads = [...this.images.values()].flatMap((image) => image.ownHead ?? []);
     for (const head of heads) {
       const { image } = head.record;

@@ -6,7 +6,8 @@
  *   upload      each chunk that the frozen layers touch is composed and put; chunks whose base is local go first
  *   publish     the record, with If-None-Match: before it nothing is visible, after it the commit has happened
  *   adopt       the base moves, the frozen layers leave the stack; durable, then their files are removed
- * A commit that fails leaves the layers as they are; the next one freezes again and composes all frozen layers.
+ * A commit that fails leaves the layers as they are; the next one freezes again and composes all frozen layers. After many
+ * failures it first publishes what is frozen already, as a snapshot of its own, and then freezes.
  *
  * Before publishing, every record that is newer than what this head has seen is asked whose it is: our own late PUT is
  * adopted, one that a revert threw away is passed over, a foreign one is a conflict in which nobody loses anything.
@@ -60,7 +61,7 @@ export async function commitHead(head: LocalHead, parts: CommitParts, options: C
     if (!head.isDirty() && base !== null) return unchanged(image, base, startMs);
     await parts.repository.assertExclusivePuts(options.signal);
     const commitId = randomId();
-    const { frozen, pauseMs } = await head.freeze(commitId);
+    const { frozen, pauseMs, isNow } = await head.freeze(commitId);
     parts.onStep('frozen');
     const view = head.disk.frozenView(frozen);
     const { written, dirtyChunks } = await upload(head, view, frozen, parts, options.signal);
@@ -71,6 +72,8 @@ export async function commitHead(head: LocalHead, parts: CommitParts, options: C
     parts.onStep('published');
     await head.adopt(record);
     parts.onStep('adopted');
+    // What was frozen long ago is published; now what came since.
+    if (!isNow) continue;
     return {
       image,
       number: record.number,

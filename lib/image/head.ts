@@ -31,7 +31,7 @@ export interface HeadParts extends HeadDiskParts, ClaimParts {
 
 /** How often changes are made durable without being asked, milliseconds. */
 const ROUND_INTERVAL_MS = 5000;
-/** More layers than this mean that commit after commit has failed. */
+/** So many layers mean that commit after commit has failed; each costs every read a look. */
 const MAX_LAYERS = 8;
 /** Leaves of a new base that are looked up before it takes over, so that workers go on without a miss. */
 const MAX_WARM_LEAVES = 64;
@@ -216,18 +216,21 @@ export class LocalHead implements Head {
     });
   }
 
-  /** The freeze of a commit: a new layer takes the writes; the others carry the commit's id, durably. The pause, ms. */
-  async freeze(commitId: RandomId): Promise<{ frozen: readonly Layer[]; pauseMs: number }> {
-    if (this.record.layers.length >= MAX_LAYERS) {
-      throw new LazydiskError(
-        'CONFLICT',
-        `${this.record.image} has ${this.record.layers.length} layers of failed commits; ` +
-          'let one commit succeed (see its last outcome) before another is begun',
-      );
-    }
+  /**
+   * The freeze of a commit: a new layer takes the writes; the others carry the commit's id, durably. Behind many failed
+   * commits no further layer is added: the layers that are frozen already are committed first, and `isNow` is false.
+   */
+  async freeze(commitId: RandomId): Promise<{ frozen: readonly Layer[]; pauseMs: number; isNow: boolean }> {
     return this.inTurn(async () => {
-      const frozen = this.disk.openLayers;
-      return { frozen, pauseMs: await this.pushLayer([commitId]) };
+      const layers = this.disk.openLayers;
+      if (layers.length < MAX_LAYERS) return { frozen: layers, pauseMs: await this.pushLayer([commitId]), isNow: true };
+      const last = layers.length - 1;
+      await this.kept.change({
+        layers: this.record.layers.map((listed, index) =>
+          index === last ? listed : { ...listed, commitIds: [...listed.commitIds, commitId] },
+        ),
+      });
+      return { frozen: layers.slice(0, last), pauseMs: 0, isNow: false };
     });
   }
 

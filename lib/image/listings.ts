@@ -44,21 +44,20 @@ export class Listings {
     return this.offline;
   }
 
-  /** Names in the repository, ascending. */
-  names(signal?: AbortSignal): Promise<readonly string[]> {
+  /** Names in the repository, ascending. `fallback`: what is known without having asked, for a store that is away. */
+  names(signal?: AbortSignal, fallback?: readonly string[]): Promise<readonly string[]> {
+    const question = (abort?: AbortSignal): Promise<readonly string[]> => this.parts.repository.imageNames(abort);
     return orAborted(
-      this.fresh('names', () =>
-        this.ask<readonly string[]>('names', (abort) => this.parts.repository.imageNames(abort)),
-      ),
+      this.fresh('names', () => this.ask('names', question, fallback)),
       signal,
     );
   }
 
-  listing(image: string, signal?: AbortSignal): Promise<ImageListing> {
+  listing(image: string, signal?: AbortSignal, fallback?: ImageListing): Promise<ImageListing> {
+    const key = `image/${image}`;
+    const question = (abort?: AbortSignal): Promise<ImageListing> => this.parts.repository.listImage(image, abort);
     return orAborted(
-      this.fresh(`image/${image}`, () =>
-        this.ask(`image/${image}`, (abort) => this.parts.repository.listImage(image, abort)),
-      ),
+      this.fresh(key, () => this.ask(key, question, fallback)),
       signal,
     );
   }
@@ -92,23 +91,21 @@ export class Listings {
     return value;
   }
 
-  private async ask<T>(key: string, question: (signal?: AbortSignal) => Promise<T>): Promise<T> {
+  private async ask<T>(
+    key: string,
+    question: (signal?: AbortSignal) => Promise<T>,
+    otherwise: T | undefined,
+  ): Promise<T> {
     const kept = await this.parts.database.get(key);
-    if (kept === undefined) {
-      try {
-        return await this.keep(key, await question());
-      } catch (error) {
-        if (hasCode(error, 'UNREACHABLE')) this.noteAway(error);
-        throw error;
-      }
-    }
-    const fallback = JSON.parse(kept.toString('utf8')) as T;
-    if (this.parts.now() < this.leaveAloneUntilMs) return fallback;
-    const patience = AbortSignal.timeout(PATIENCE_MS);
+    const fallback = kept === undefined ? otherwise : (JSON.parse(kept.toString('utf8')) as T);
+    if (fallback !== undefined && this.parts.now() < this.leaveAloneUntilMs) return fallback;
+    const patience = fallback === undefined ? undefined : AbortSignal.timeout(PATIENCE_MS);
     try {
       return await this.keep(key, await question(patience));
     } catch (error) {
-      if (!patience.aborted && !hasCode(error, 'UNREACHABLE', 'REFUSED')) throw error;
+      const isAway = patience?.aborted === true || hasCode(error, 'UNREACHABLE');
+      if (isAway) this.noteAway(error);
+      if (fallback === undefined || !(isAway || hasCode(error, 'REFUSED'))) throw error;
       this.noteAway(error);
       this.leaveAloneUntilMs = this.parts.now() + LEAVE_ALONE_MS;
       return fallback;
@@ -116,8 +113,9 @@ export class Listings {
   }
 
   private noteAway(error: unknown): void {
-    if (!this.offline)
+    if (!this.offline) {
       this.parts.log.warn('the store does not answer; what is local goes on', { error: messageOf(error) });
+    }
     this.offline = true;
   }
 

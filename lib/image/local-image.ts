@@ -6,6 +6,7 @@
  */
 import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
+import type { ImageListing } from '../repository/api.js';
 import { orAborted } from '../util/abort.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import type { CommitOutcome, Health, Image, ImageStatus, SnapshotInfo } from './api.js';
@@ -21,9 +22,12 @@ export interface ImageParts {
   readonly commits: CommitParts;
   readonly listings: Listings;
   readonly readOnly: boolean;
+  /** Fires when the catalogue is being closed. */
+  readonly closing: AbortSignal;
 }
 
 export class LocalImage implements Image {
+  private committing: Promise<unknown> = Promise.resolve();
   private readonly disks = new Map<number, SnapshotDisk>();
   private looking: Promise<LocalHead | undefined> | undefined;
 
@@ -40,7 +44,7 @@ export class LocalImage implements Image {
   }
 
   async snapshots(signal?: AbortSignal): Promise<readonly number[]> {
-    return (await this.parts.listings.listing(this.name, signal)).snapshots.map(({ number }) => number);
+    return (await this.listing(signal)).snapshots.map(({ number }) => number);
   }
 
   async snapshotInfo(number: number, signal?: AbortSignal): Promise<SnapshotInfo> {
@@ -87,12 +91,19 @@ export class LocalImage implements Image {
     if (head?.exists !== true) throw new LazydiskError('NOT_FOUND', `${this.name} has no disk to commit`);
     if (head.committing) throw new LazydiskError('BUSY', `a commit of ${this.name} is running: wait for its end`);
     head.committing = true;
-    try {
-      return await commitHead(head, this.parts.commits, options);
-    } finally {
+    const { closing, commits } = this.parts;
+    const signal = options.signal === undefined ? closing : AbortSignal.any([closing, options.signal]);
+    const committing = commitHead(head, commits, { label: options.label, signal }).finally(() => {
       head.committing = false;
       this.parts.listings.invalidate();
-    }
+    });
+    this.committing = committing.catch(() => undefined);
+    return committing;
+  }
+
+  /** Resolves when no commit runs. */
+  async settled(): Promise<void> {
+    await this.committing;
   }
 
   async revert(number?: number): Promise<void> {
@@ -104,7 +115,7 @@ export class LocalImage implements Image {
       await head.reset(head.record.base, head.record.seenNumber);
       return;
     }
-    const listing = await this.parts.listings.listing(this.name);
+    const listing = await this.listing();
     const record = await this.livingRecord(number);
     this.assertIdle(head, 'revert');
     await head.reset(record, Math.max(head.record.seenNumber, listing.nextNumber - 1));
@@ -113,7 +124,7 @@ export class LocalImage implements Image {
   async status(): Promise<ImageStatus> {
     const { listings, heads } = this.parts;
     const head = await this.head();
-    const lock = (await listings.listing(this.name)).writer;
+    const lock = (await this.listing()).writer;
     const failure = head?.disk.failure?.message ?? null;
     const health: Health = listings.isOffline() ? 'offline' : failure === null ? 'ok' : 'degraded';
     return {
@@ -212,7 +223,7 @@ export class LocalImage implements Image {
       const fixed = head.record.lockHeld || head.isDirty() || head.openCount > 0 || head.committing;
       if (fixed) return head;
     }
-    const listing = await this.parts.listings.listing(this.name);
+    const listing = await this.listing();
     const newest = listing.snapshots.at(-1);
     if (newest === undefined) return head;
     if (head !== undefined && newest.number <= head.record.seenNumber) return head;
@@ -229,6 +240,20 @@ export class LocalImage implements Image {
     return this.current;
   }
 
+  /** What the store lists; of a head with files here, its base is known without the store. */
+  listing(signal?: AbortSignal): Promise<ImageListing> {
+    const record = this.ownHead?.record;
+    if (record === undefined) return this.parts.listings.listing(this.name, signal);
+    const { base, seenNumber } = record;
+    return this.parts.listings.listing(this.name, signal, {
+      image: this.name,
+      snapshots: base === null ? [] : [{ number: base.number, publishedMs: base.timeMs }],
+      deleted: [],
+      writer: null,
+      nextNumber: seenNumber + 1,
+    });
+  }
+
   private async livingRecord(number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
     const numbers = await this.snapshots(signal);
     if (!numbers.includes(number)) {
@@ -237,6 +262,7 @@ export class LocalImage implements Image {
         `${this.name} has no snapshot ${number}; it has: ${numbers.join(', ') || 'none'}`,
       );
     }
-    return this.parts.listings.record(this.name, number, signal);
+    const base = this.ownHead?.record.base;
+    return base?.number === number ? base : this.parts.listings.record(this.name, number, signal);
   }
 }

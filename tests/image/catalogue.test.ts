@@ -1,0 +1,214 @@
+/** Images, heads, locks and commits of one or two hosts over one store, without a kernel. */
+import { expect, test } from '@jest/globals';
+
+import type { Disk } from '../../lib/image/api.js';
+import { LazydiskError } from '../../lib/util/errors.js';
+import { cleanUpAfter } from '../helpers/cleanup.js';
+import { CHUNK, ImageWorld } from '../helpers/image-world.js';
+import { temporaryFolder } from '../helpers/temporary.js';
+
+cleanUpAfter('each');
+
+async function withImage(world: ImageWorld, fill: number, chunks = 4): Promise<void> {
+  await (await world.catalogue.create('disk')).createHead();
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(chunks * CHUNK, fill));
+  await (await world.catalogue.find('disk'))!.commit({});
+  head.closeForWriting();
+  head.closed();
+}
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  return error instanceof LazydiskError ? error.code : String(error);
+}
+
+async function firstByte(disk: Disk | undefined): Promise<number | undefined> {
+  return (await disk!.read(0, 1))[0];
+}
+
+test('a second host may not write while the first holds the lock, and is told who does', async () => {
+  const first = await ImageWorld.open(temporaryFolder('one'));
+  await withImage(first, 1);
+  const second = await ImageWorld.open(temporaryFolder('two'), { store: first.store, stateId: 'b'.repeat(32) });
+  await first.openHead('disk');
+  const head = (await (await second.catalogue.find('disk'))!.head())!;
+  const refused: unknown = await head.openForWriting().catch((error: unknown) => error);
+  expect(refused).toMatchObject({ code: 'LOCKED', facts: { lock: { stateId: 'a'.repeat(32) } } });
+  expect(await firstByte(head)).toBe(1);
+  await first.close();
+  await second.close();
+});
+
+test('a clean head follows what another host has published, with another content id; an old one is stale', async () => {
+  const first = await ImageWorld.open(temporaryFolder('one'));
+  await withImage(first, 1);
+  const second = await ImageWorld.open(temporaryFolder('two'), { store: first.store, stateId: 'b'.repeat(32) });
+  const before = (await (await second.catalogue.find('disk'))!.head())!;
+  const oldContent = before.contentId;
+  const head = await first.openHead('disk');
+  await head.write(0, Buffer.alloc(4096, 2));
+  await (await first.catalogue.find('disk'))!.commit({});
+  head.closeForWriting();
+  head.closed();
+  await first.close();
+  expect(await codeOf(before.openForWriting())).toBe('STALE');
+  const after = (await (await second.catalogue.find('disk'))!.head())!;
+  expect(after.contentId).not.toBe(oldContent);
+  expect(await firstByte(after)).toBe(2);
+  await after.openForWriting();
+  await second.close();
+});
+
+test('a commit of nothing makes no snapshot and sends no segment', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  await world.openHead('disk');
+  world.store.resetCounts();
+  const outcome = await (await world.catalogue.find('disk'))!.commit({});
+  expect(outcome).toMatchObject({ changed: false, number: 1, uploadedBytes: 0 });
+  expect(world.store.counts.put.requests).toBe(0);
+  await world.close();
+});
+
+test('a commit uploads only chunks that changed, and a clone of it reads the same', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1, 16);
+  const head = await world.openHead('disk');
+  await head.write(5 * CHUNK + 4096, Buffer.alloc(4096, 7));
+  const outcome = await (await world.catalogue.find('disk'))!.commit({ label: 'one block' });
+  expect(outcome).toMatchObject({ changed: true, number: 2, dirtyBytes: CHUNK });
+  expect(outcome.uploadedBytes).toBeLessThan(CHUNK + 16_384);
+  await world.catalogue.clone('disk', 'copy', {});
+  const copy = (await (await world.catalogue.find('copy'))!.head())!;
+  expect(Buffer.compare(await copy.read(0, 16 * CHUNK), await head.read(0, 16 * CHUNK))).toBe(0);
+  await world.close();
+});
+
+test('a record whose PUT was answered by nobody is adopted by the next start, and its layers are gone', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(4096, 9));
+  world.store.inject({ kind: 'fail-after' }, { operation: 'put', key: /snapshots/ });
+  // Nobody answers the question afterwards either.
+  world.onCommitStep = (step) => {
+    if (step === 'uploaded')
+      world.store.inject({ kind: 'fail-before' }, { operation: 'get', key: /snapshots/, times: 9 });
+  };
+  await (await world.catalogue.find('disk'))!.commit({}).catch(() => undefined);
+  world.store.clearFaults();
+  await world.crash();
+  const image = (await world.catalogue.find('disk'))!;
+  const status = await image.status();
+  expect(status).toMatchObject({ baseNumber: 2, dirtyBytes: 0, layers: 1 });
+  expect(await firstByte(await image.head())).toBe(9);
+  await world.close();
+});
+
+test('failed commits keep every write and never more than eight layers, and the next success takes all of them', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  const image = (await world.catalogue.find('disk'))!;
+  world.store.inject({ kind: 'fail-before' }, { operation: 'put', key: /^segments/, times: Infinity });
+  const codes: string[] = [];
+  for (let attempt = 0; attempt < 9; attempt++) {
+    await head.write(attempt * 8192, Buffer.alloc(4096, 100 + attempt));
+    codes.push(await codeOf(image.commit({})));
+  }
+  expect(new Set(codes)).toEqual(new Set(['UNREACHABLE']));
+  expect((await image.status()).layers).toBe(8);
+  world.store.clearFaults();
+  // What was frozen before the last writes becomes a snapshot of its own.
+  expect(await image.commit({})).toMatchObject({ changed: true, number: 3 });
+  expect(await image.status()).toMatchObject({ layers: 1, dirtyBytes: 0 });
+  const committed = await image.snapshot(3);
+  for (let attempt = 0; attempt < 9; attempt++) {
+    expect((await head.read(attempt * 8192, 1))[0]).toBe(100 + attempt);
+    expect((await committed.read(attempt * 8192, 1))[0]).toBe(100 + attempt);
+  }
+  await world.close();
+});
+
+test('a foreign snapshot in the way of a commit is a conflict in which nobody loses anything', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(4096, 5));
+  // The lock was taken away by force, and another host has published on the same base.
+  await world.repository.releaseLock('disk', undefined);
+  const other = await ImageWorld.open(temporaryFolder('other'), { store: world.store, stateId: 'b'.repeat(32) });
+  const theirs = await other.openHead('disk');
+  await theirs.write(4096, Buffer.alloc(4096, 6));
+  await (await other.catalogue.find('disk'))!.commit({});
+  expect(await codeOf((await world.catalogue.find('disk'))!.commit({}))).toBe('CONFLICT');
+  expect(await firstByte(head)).toBe(5);
+  expect(await firstByte(theirs)).toBe(1);
+  await world.close();
+  await other.close();
+});
+
+test('closing during a commit cuts it off and keeps every write', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(4096, 8));
+  world.store.inject({ kind: 'stall' }, { operation: 'put', key: /^segments/ });
+  const commit = codeOf((await world.catalogue.find('disk'))!.commit({}));
+  await world.store.until(() => world.store.stalledCalls > 0);
+  await world.reopen();
+  expect(await commit).toBe('ABORTED');
+  const image = (await world.catalogue.find('disk'))!;
+  expect(await firstByte(await image.head())).toBe(8);
+  expect(await image.commit({})).toMatchObject({ changed: true, number: 2 });
+  await world.close();
+});
+
+test('while the store is away, images with a head here are listed, read and written', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(4096, 3));
+  await world.reopen();
+  world.store.setOutage(true);
+  expect(await world.catalogue.names()).toEqual(['disk']);
+  const again = await world.openHead('disk');
+  expect(await firstByte(again)).toBe(3);
+  await again.write(0, Buffer.alloc(4096, 4));
+  await again.fsync();
+  expect(world.catalogue.health()).toBe('offline');
+  world.store.setOutage(false);
+  await world.close();
+});
+
+test('what a revert has thrown away is passed over when its record turns up', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(4096, 9));
+  const image = (await world.catalogue.find('disk'))!;
+  world.store.inject({ kind: 'fail-after' }, { operation: 'put', key: /snapshots/ });
+  world.onCommitStep = (step) => {
+    if (step === 'uploaded')
+      world.store.inject({ kind: 'fail-before' }, { operation: 'get', key: /snapshots/, times: 9 });
+  };
+  await image.commit({}).catch(() => undefined);
+  world.onCommitStep = () => undefined;
+  world.store.setOutage(true);
+  head.closeForWriting();
+  head.closed();
+  await image.revert();
+  world.store.clearFaults();
+  const reverted = await world.openHead('disk');
+  expect(await firstByte(reverted)).toBe(1);
+  await reverted.write(4096, Buffer.alloc(4096, 2));
+  const outcome = await image.commit({});
+  expect(outcome.number).toBe(3);
+  expect((await world.repository.readRecord('disk', 3)).parent?.number).toBe(1);
+  expect(await firstByte(reverted)).toBe(1);
+  await world.close();
+});
