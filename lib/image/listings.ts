@@ -72,8 +72,9 @@ export class Listings {
     return record;
   }
 
-  /** We have changed something ourselves: the next question goes to the store. */
+  /** We have changed something in the store ourselves, so it is there: the next question goes to it. */
   invalidate(): void {
+    this.leaveAloneUntilMs = 0;
     this.answers.clear();
   }
 

@@ -95,10 +95,11 @@ export class LocalImage implements Image {
     const signal = options.signal === undefined ? closing : AbortSignal.any([closing, options.signal]);
     const committing = commitHead(head, commits, { label: options.label, signal }).finally(() => {
       head.committing = false;
-      this.parts.listings.invalidate();
     });
     this.committing = committing.catch(() => undefined);
-    return committing;
+    const outcome = await committing;
+    this.parts.listings.invalidate();
+    return outcome;
   }
 
   /** Resolves when no commit runs. */

@@ -182,6 +182,10 @@ test('while the store is away, images with a head here are listed, read and writ
   await again.fsync();
   expect(world.catalogue.health()).toBe('offline');
   world.store.setOutage(false);
+  // Its own commit is seen at once, although the store was left alone a moment ago.
+  const image = (await world.catalogue.find('disk'))!;
+  expect(await image.commit({})).toMatchObject({ number: 2 });
+  expect(await image.snapshots()).toEqual([1, 2]);
   await world.close();
 });
 
