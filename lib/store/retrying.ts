@@ -137,14 +137,19 @@ class RetryingStore implements ObjectStore {
     const allowanceMs = call.bytes / this.slowestBytesPerMs;
     const startMs = this.clock.nowMs();
     const leftMs = (): number => startMs + this.timeoutMs + allowanceMs - this.clock.nowMs();
+    let telling: LazydiskError | undefined;
     for (let attempts = 1; ; attempts += 1) {
       throwIfAborted(call.signal, this.location);
-      const deadlineMs = Math.min(this.attemptTimeoutMs + allowanceMs, leftMs());
+      const fullMs = this.attemptTimeoutMs + allowanceMs;
+      const deadlineMs = Math.min(fullMs, leftMs());
       const outcome = await this.attempt(call, deadlineMs, (signal) => attempt(signal, attempts));
       if (outcome.kind === 'done') return outcome.value;
+      // An attempt that only ran out of the call's time says less than what had failed before it.
+      const wasCutShort = outcome.kind === 'too slow' && deadlineMs < fullMs;
+      if (telling === undefined || !wasCutShort) telling = outcome.error;
       const delayMs = this.random() * Math.min(this.longestDelayMs, this.firstDelayMs * 2 ** (attempts - 1));
       // An attempt without time would only replace a telling error by "too slow".
-      if (delayMs >= leftMs()) throw this.exhausted(call, attempts, outcome.error, this.clock.nowMs() - startMs);
+      if (delayMs >= leftMs()) throw this.exhausted(call, attempts, telling, this.clock.nowMs() - startMs);
       this.onRetry({ operation: call.operation, key: call.key, attempts, delayMs, error: outcome.error });
       await this.pause(delayMs, call.signal);
     }
@@ -155,7 +160,7 @@ class RetryingStore implements ObjectStore {
     call: Call,
     deadlineMs: number,
     action: (signal: AbortSignal) => Promise<T>,
-  ): Promise<{ kind: 'done'; value: T } | { kind: 'failed'; error: LazydiskError }> {
+  ): Promise<{ kind: 'done'; value: T } | { kind: 'failed' | 'too slow'; error: LazydiskError }> {
     const controller = new AbortController();
     const stopListening = onAbort(call.signal, () => controller.abort());
     const cancelTimer = this.clock.after(deadlineMs, () => controller.abort());
@@ -165,7 +170,7 @@ class RetryingStore implements ObjectStore {
       if (call.signal?.aborted) throw abortedError(this.location);
       if (hasCode(error, 'UNREACHABLE')) return { kind: 'failed', error };
       if (controller.signal.aborted && hasCode(error, 'ABORTED')) {
-        return { kind: 'failed', error: this.tooSlow(call, deadlineMs, error) };
+        return { kind: 'too slow', error: this.tooSlow(call, deadlineMs, error) };
       }
       throw error;
     } finally {

@@ -136,6 +136,16 @@ describe('how long it is tried', () => {
     });
   });
 
+  it('tells what failed, not that the last attempt had no time left', async () => {
+    faulty.inject({ kind: 'fail-before' });
+    faulty.inject({ kind: 'stall' }, { times: Number.POSITIVE_INFINITY });
+    const get = store({ timeoutMs: 20_000, attemptTimeoutMs: 60_000 }).get('key');
+    await expect(clock.runUntilSettled(get)).rejects.toMatchObject({
+      code: 'UNREACHABLE',
+      message: expect.stringContaining('Injected: get key'),
+    });
+  });
+
   it('ends in the middle of an attempt that stalls', async () => {
     faulty.inject({ kind: 'stall' }, { times: Number.POSITIVE_INFINITY });
     const get = store({ timeoutMs: 10_000, attemptTimeoutMs: 60_000 }).get('key');
