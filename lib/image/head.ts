@@ -15,7 +15,7 @@ import { LazydiskError } from '../util/errors.js';
 import type { Head, HeadOwner } from './api.js';
 import type { BaseTree } from './base.js';
 import { HeadDisk } from './head-disk.js';
-import type { HeadDiskParts } from './head-disk.js';
+import type { HeadDiskParts } from './head-state.js';
 import type { HeadRecord, ListedLayer } from './head-record.js';
 import { KeptRecord } from './kept-record.js';
 import { Layer, removeUnlistedLayers } from './layer.js';
@@ -152,20 +152,20 @@ export class LocalHead implements Head {
   }
 
   write(offset: number, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
-    return this.disk.write(offset, bytes, signal);
+    return this.disk.writes.write(offset, bytes, signal);
   }
 
   async truncate(sizeBytes: number, signal?: AbortSignal): Promise<void> {
     await this.writable(signal);
-    await this.disk.truncate(sizeBytes, signal);
+    await this.disk.writes.truncate(sizeBytes, signal);
   }
 
   punch(offset: number, lengthBytes: number, signal?: AbortSignal): Promise<void> {
-    return this.disk.punch(offset, lengthBytes, signal);
+    return this.disk.writes.punch(offset, lengthBytes, signal);
   }
 
   zeroRange(offset: number, lengthBytes: number, keepSize: boolean, signal?: AbortSignal): Promise<void> {
-    return this.disk.zeroRange(offset, lengthBytes, keepSize, signal);
+    return this.disk.writes.zeroRange(offset, lengthBytes, keepSize, signal);
   }
 
   fsync(): Promise<void> {
