@@ -13,6 +13,8 @@ SHELL := /bin/bash
 .PHONY: build check check-types check-lint check-format test-unit test demo clean distclean
 
 SOURCES := $(shell find lib mount -name '*.ts' 2>/dev/null)
+# What needs root, a mount, an S3 server or the whole program.
+NOT_UNIT := '/tests/(mounted|guest)/' '\.mounted\.test\.ts$$' '/tests/store/(s3-store|test-tools)\.' '/tests/cli/(s3-errors|repository-verbs)\.'
 JEST := NODE_OPTIONS=--experimental-vm-modules npx jest
 
 build: dist/.built
@@ -40,7 +42,7 @@ check-format: node_modules/.package-lock.json
 	npx prettier --check --log-level warn .
 
 test-unit: build
-	$(JEST) -w 2 --reporters=default --reporters=./tests/reporter/tally.mjs --testPathIgnorePatterns '/tests/(mounted|guest)/'
+	$(JEST) -w 2 --reporters=default --reporters=./tests/reporter/tally.mjs --testPathIgnorePatterns $(NOT_UNIT)
 
 test:
 	tests/tools/run-tests.sh
