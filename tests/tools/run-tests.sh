@@ -21,8 +21,8 @@ finish() {
   local passed failed
   read -r passed failed < <(awk '{p += $1; f += $2} END {print p + 0, f + 0}' "$LAZYDISK_TALLY")
   rm -rf "$work"
-  # A run that ended before its tests is a failure, however many had passed.
-  if [ "$status" != 0 ] && [ "$failed" = 0 ]; then failed=1; fi
+  # A run that ended before its tests, or had none, is a failure.
+  if [ "$failed" = 0 ] && { [ "$status" != 0 ] || [ "$passed" = 0 ]; }; then failed=1; fi
   echo "took $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s"
   echo "$passed passed, $failed failed"
   [ "$failed" = 0 ] && exit 0
