@@ -11,7 +11,7 @@ import type { ChunkReference } from '../format/references.js';
 import type { Lease, Mirror, SlotFile, SlotMap, WantedChunk } from '../mirror/api.js';
 import { SLOT_UNKNOWN, SLOT_ZERO } from '../mirror/api.js';
 import type { WorkerFence } from '../mirror/worker-fence.js';
-import type { TreeReader, TreeShape } from '../repository/api.js';
+import type { KnownPlaces, TreeReader, TreeShape } from '../repository/api.js';
 
 /** The tree of a base. A SnapshotRecord is one. */
 export type BaseTree = TreeShape & { readonly allocatedBytes: number };
@@ -21,6 +21,8 @@ export interface BaseParts {
   readonly mirror: Mirror;
   readonly trees: TreeReader;
   readonly fence: WorkerFence;
+  /** Learns the places of all chunks of every leaf that is looked up: a commit that meets one of them uploads nothing. */
+  readonly known: KnownPlaces;
 }
 
 const NOTHING_HELD: Lease = { transient: () => undefined, release: () => undefined };
@@ -153,7 +155,9 @@ export class Base {
       else wanted.push({ chunk: first + index, reference });
     }
     this.parts.mirror.markZero(map, zeros);
-    if (wanted.length > 0) await this.parts.mirror.publishLocal(map, wanted);
+    if (wanted.length === 0) return;
+    this.parts.known.record(wanted.map(({ reference }) => reference)).catch(() => undefined);
+    await this.parts.mirror.publishLocal(map, wanted);
   }
 }
 

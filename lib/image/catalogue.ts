@@ -71,7 +71,7 @@ class LocalCatalogue implements Catalogue {
     const { repository, mirror, fence, planes, trees, known, log, stateId, bootId } = options;
     this.listings = new Listings({ repository, database: options.database, log, now });
     const heads: HeadParts = {
-      bases: new Bases({ mirror, trees, fence }),
+      bases: new Bases({ mirror, trees, fence, known }),
       mirror,
       fence,
       feed: planes,

@@ -85,6 +85,8 @@ export interface TreeReader {
   leaf(tree: TreeShape, chunk: ChunkNumber, signal?: AbortSignal): Promise<readonly (ChunkReference | null)[]>;
   /** The entry of one chunk. */
   entry(tree: TreeShape, chunk: ChunkNumber, signal?: AbortSignal): Promise<ChunkReference | null>;
+  /** A node that was just made here: whoever reads it next need not fetch it. */
+  remember(id: NodeId, encoded: Uint8Array, node: TreeNode): void;
   /** All non-zero chunks from `first` on, in order; whole zero subtrees are skipped without being loaded. */
   chunks(tree: TreeShape, first?: ChunkNumber, signal?: AbortSignal): AsyncIterable<[ChunkNumber, ChunkReference]>;
 }

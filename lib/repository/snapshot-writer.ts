@@ -228,6 +228,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     if (known !== undefined) return known;
     const reference = { id, ...this.#nodeSegments.append(id, encoded, node.level) };
     this.#nodes.set(id, reference);
+    this.#options.trees.remember(id, encoded, node);
     return reference;
   }
 

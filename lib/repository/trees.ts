@@ -67,6 +67,11 @@ export class StoredTrees implements TreeReader {
     return (await this.leaf(tree, chunk, signal))[chunk % TREE_FANOUT] ?? null;
   }
 
+  remember(id: NodeId, encoded: Uint8Array, node: TreeNode): void {
+    this.#memory.set(id, node);
+    this.cache?.put(id, encoded).catch(() => undefined);
+  }
+
   async *chunks(tree: TreeShape, first = 0, signal?: AbortSignal): AsyncGenerator<[ChunkNumber, ChunkReference]> {
     if (tree.root === null) return;
     const chunks = chunkCount(tree.sizeBytes, tree.chunkSizeBytes);

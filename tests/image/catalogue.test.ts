@@ -88,6 +88,27 @@ test('a commit uploads only chunks that changed, and a clone of it reads the sam
   await world.close();
 });
 
+test('a host that has read a chunk uploads nothing when it is written at another place', async () => {
+  const first = await ImageWorld.open(temporaryFolder('one'));
+  await withImage(first, 1);
+  const head = await first.openHead('disk');
+  await head.write(CHUNK, Buffer.alloc(CHUNK, 2));
+  await (await first.catalogue.find('disk'))!.commit({});
+  head.closeForWriting();
+  head.closed();
+  await first.close();
+  const second = await ImageWorld.open(temporaryFolder('two'), { store: first.store, stateId: 'b'.repeat(32) });
+  const copy = await second.openHead('disk');
+  await copy.write(3 * CHUNK, await copy.read(CHUNK, CHUNK));
+  second.store.resetCounts();
+  const outcome = await (await second.catalogue.find('disk'))!.commit({});
+  expect(outcome).toMatchObject({ changed: true, number: 3, dirtyBytes: CHUNK });
+  expect(outcome.uploadedBytes).toBeLessThan(16_384);
+  // The nodes that it has just written are not fetched to be read.
+  expect(second.store.calls.filter((call) => call.operation === 'get' && call.key.startsWith('segments/'))).toEqual([]);
+  await second.close();
+});
+
 test('a record whose PUT was answered by nobody is adopted by the next start, and its layers are gone', async () => {
   const world = await ImageWorld.open(temporaryFolder('world'));
   await withImage(world, 1);
