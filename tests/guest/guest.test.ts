@@ -93,6 +93,7 @@ describeS3('a guest over S3', () => {
     expect((await mounted.status()).fetchedBytes - before).toBe(0);
   }, 60_000);
 
+  // S2
   test('every byte of a recorded boot reads from the snapshot as from the original', async () => {
     await must(process.execPath, [REPLAY, mounted.path('debian-12', '1.raw'), FIXTURE, original]);
   }, 60_000);
@@ -118,6 +119,7 @@ describeS3('a guest over S3', () => {
     expect(await checksumOf(second.path('vm-01', '2.raw'))).toBe(committed);
   }, 400_000);
 
+  // S4
   test('a mount that nobody used has sent no request in all that time, a minute at least', async () => {
     await passed(Math.max(0, idle.sinceMs + IDLE_MS - Date.now()));
     expect(Date.now() - idle.sinceMs).toBeGreaterThanOrEqual(IDLE_MS);

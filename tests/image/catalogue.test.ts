@@ -30,6 +30,7 @@ async function firstByte(disk: Disk | undefined): Promise<number | undefined> {
   return (await disk!.read(0, 1))[0];
 }
 
+// S17
 test('a second host may not write while the first holds the lock, and is told who does', async () => {
   const first = await ImageWorld.open(temporaryFolder('one'));
   await withImage(first, 1);
@@ -43,6 +44,7 @@ test('a second host may not write while the first holds the lock, and is told wh
   await second.close();
 });
 
+// S18
 test('a clean head follows what another host has published, with another content id; an old one is stale', async () => {
   const first = await ImageWorld.open(temporaryFolder('one'));
   await withImage(first, 1);
@@ -63,6 +65,7 @@ test('a clean head follows what another host has published, with another content
   await second.close();
 });
 
+// S28
 test('a commit of nothing makes no snapshot and sends no segment', async () => {
   const world = await ImageWorld.open(temporaryFolder('world'));
   await withImage(world, 1);
@@ -109,6 +112,7 @@ test('a host that has read a chunk uploads nothing when it is written at another
   await second.close();
 });
 
+// S30
 test('a record whose PUT was answered by nobody is adopted by the next start, and its layers are gone', async () => {
   const world = await ImageWorld.open(temporaryFolder('world'));
   await withImage(world, 1);
@@ -130,6 +134,7 @@ test('a record whose PUT was answered by nobody is adopted by the next start, an
   await world.close();
 });
 
+// S29
 test('failed commits keep every write and never more than eight layers, and the next success takes all of them', async () => {
   const world = await ImageWorld.open(temporaryFolder('world'));
   await withImage(world, 1);
@@ -155,6 +160,7 @@ test('failed commits keep every write and never more than eight layers, and the 
   await world.close();
 });
 
+// S29
 test('a foreign snapshot in the way of a commit is a conflict in which nobody loses anything', async () => {
   const world = await ImageWorld.open(temporaryFolder('world'));
   await withImage(world, 1);
@@ -173,6 +179,7 @@ test('a foreign snapshot in the way of a commit is a conflict in which nobody lo
   await other.close();
 });
 
+// S30
 test('closing during a commit cuts it off and keeps every write', async () => {
   const world = await ImageWorld.open(temporaryFolder('world'));
   await withImage(world, 1);
@@ -189,6 +196,7 @@ test('closing during a commit cuts it off and keeps every write', async () => {
   await world.close();
 });
 
+// S15
 test('while the store is away, images with a head here are listed, read and written', async () => {
   const world = await ImageWorld.open(temporaryFolder('world'));
   await withImage(world, 1);

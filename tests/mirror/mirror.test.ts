@@ -210,6 +210,7 @@ describe('faults of the source', () => {
     expect(mirror.statistics()).toMatchObject({ waitingFetches: 0, localBytes: 3 * CHUNK });
   });
 
+  // S14
   test('a wrong checksum is fetched again once, alone; its neighbours are not', async () => {
     const chunks = place.source.addSegment('s', 1, 4);
     const mirror = await place.open();

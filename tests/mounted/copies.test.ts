@@ -78,6 +78,7 @@ describe('sparse copies', () => {
     }
   });
 
+  // S16
   test('SEEK_DATA and SEEK_HOLE tell data from zeros: in chunks for the base, in blocks for local writes', async () => {
     const { repository, name, sizeBytes } = await repositoryWithImage();
     const mounted = await mountRepository({ repository });
@@ -101,6 +102,7 @@ describe('sparse copies', () => {
     ]);
   });
 
+  // S13
   test('st_blocks counts what SEEK_DATA calls data', async () => {
     const { repository, name } = await repositoryWithImage();
     const mounted = await mountRepository({ repository });

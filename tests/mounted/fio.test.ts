@@ -23,6 +23,7 @@ const verifyJob = (path: string, ...more: string[]): string[] => [
 describe.each(REPOSITORY_KINDS)('fio --verify on a head (%s)', (kind) => {
   cleanUpAfter('each');
 
+  // S27
   test.each([
     ['direct, 4 KiB', ['--direct=1', '--ioengine=libaio', '--iodepth=16', '--bs=4k']],
     ['buffered, odd sizes', ['--direct=0', '--ioengine=psync', '--bsrange=512-64k', '--bs_unaligned=1']],

@@ -12,6 +12,7 @@ const ROUNDS = 3;
 describe('two processes that write the two halves of the same blocks in 512-byte pieces', () => {
   cleanUpAfter('each');
 
+  // S22
   test.each([
     ['where the base has data', 0],
     ['where the base has nothing', 8 * MIB],

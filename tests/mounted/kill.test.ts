@@ -38,6 +38,7 @@ function valueOf(bytes: Buffer): number | undefined {
 describe.each(REPOSITORY_KINDS)('kill -9 of the daemon under writes (%s)', (kind) => {
   cleanUpAfter('each');
 
+  // S19
   test('the next mount has every acknowledged write, and its commit has them too', async () => {
     const { repository, name } = await repositoryWithImage(kind, { extents: [] });
     const mounted = await mountRepository({ repository });

@@ -25,6 +25,7 @@ describe.each(REPOSITORY_KINDS)('what this host has (%s)', (kind) => {
     expect(fetched).toBeLessThanOrEqual(MIB);
   });
 
+  // S14
   test('a second mount with the same state fetches nothing that is local', async () => {
     const { repository, name, original } = await repositoryWithImage(kind);
     const mounted = await mountRepository({ repository });
@@ -53,6 +54,7 @@ describe.each(REPOSITORY_KINDS)('what this host has (%s)', (kind) => {
     expect((await mounted.status()).fetchedBytes).toBe(fetchedBytes);
   });
 
+  // S14
   test('with a quota smaller than the working set every byte is right, and the quota holds', async () => {
     const sizeBytes = 144 * MIB;
     const quota = 64 * MIB; // the least that the program takes
@@ -109,6 +111,7 @@ describeS3('a mount whose S3 server goes away', () => {
     expect(await checksumOf(again.path(name, '2.raw'))).toBe(await checksumOf(again.path(name)));
   }, 90_000);
 
+  // S15
   test('what is local is read and written; a read that needs the store waits, and is answered when it is back', async () => {
     const { repository, name, original } = await repositoryWithImage('s3');
     const proxy = await startCountingProxy(s3Endpoint());
@@ -129,6 +132,7 @@ describeS3('a mount whose S3 server goes away', () => {
     expect((await waiting).equals(await readRange(original, 31 * MIB, 64 * KIB))).toBe(true);
   }, 60_000);
 
+  // S15
   test('a read that needs the store gets EIO after --timeout, and the next one works when the store is back', async () => {
     const { repository, name, original } = await repositoryWithImage('s3');
     const proxy = await startCountingProxy(s3Endpoint());

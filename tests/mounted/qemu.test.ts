@@ -60,6 +60,7 @@ describe('QEMU on a head', () => {
     }
   });
 
+  // S24
   test('a discard frees the space on the local disk at once', async () => {
     const { mounted, path, name } = await mountedImage();
     await patterns(path, 'write -P 0x77 8M 8M', 'flush');

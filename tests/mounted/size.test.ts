@@ -9,6 +9,7 @@ import { must } from '../helpers/processes.js';
 describe('the size of a head', () => {
   cleanUpAfter('each');
 
+  // S23
   test('shrinking and growing again shows zeros, now, after a commit and after a remount', async () => {
     const { repository, name, original } = await repositoryWithImage();
     const mounted = await mountRepository({ repository });
@@ -48,6 +49,7 @@ describe('the size of a head', () => {
     ).toBe(true);
   });
 
+  // S2
   test('a commit of a shrunk head is a smaller snapshot; the earlier one keeps its size', async () => {
     const { repository, name, sizeBytes } = await repositoryWithImage();
     const mounted = await mountRepository({ repository });

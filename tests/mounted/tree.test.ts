@@ -50,6 +50,7 @@ describe('the tree of a mount', () => {
     expect(options?.split(',')).toEqual(expect.arrayContaining(['nosuid', 'nodev', 'default_permissions']));
   });
 
+  // S10
   test('another user gets EACCES on every file', async () => {
     const { repository, name } = await repositoryWithImage();
     const mounted = await mountRepository({ repository, options: ['--allow-other'] });
@@ -119,6 +120,7 @@ describe('the tree of a mount', () => {
     await refused('chmod', ['777', mounted.path(name, '')], /Operation not permitted/);
   });
 
+  // S6
   test('rm -rf on the mount leaves the repository byte for byte as it was', async () => {
     const { repository, name, original } = await repositoryWithImage();
     const before = await fingerprint(repository.folder ?? '');

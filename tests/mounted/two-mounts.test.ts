@@ -17,6 +17,7 @@ const overwrite = (path: string, from: string): Promise<string> =>
 describe.each(REPOSITORY_KINDS)('two mounts with states of their own (%s)', (kind) => {
   cleanUpAfter('each');
 
+  // S4
   test('the second sees what the first one commits, at most a second or so later', async () => {
     const { repository, name } = await repositoryWithImage(kind);
     const [first, second] = [await mountRepository({ repository }), await mountRepository({ repository })];
@@ -53,6 +54,7 @@ describe.each(REPOSITORY_KINDS)('two mounts with states of their own (%s)', (kin
     expect(await checksumOf(second.path('copy'))).toBe(await checksumOf(original));
   }, 60_000);
 
+  // S17
   test('only one of them may write: the other gets EBUSY, its own reads go on, and it is told how to unlock', async () => {
     const { repository, name, original } = await repositoryWithImage(kind);
     const [first, second] = [await mountRepository({ repository }), await mountRepository({ repository })];
@@ -72,6 +74,7 @@ describe.each(REPOSITORY_KINDS)('two mounts with states of their own (%s)', (kin
     expect(imported.stderr).toMatch(/lazydisk unlock/);
   }, 60_000);
 
+  // S34
   test('an orderly unmount with a clean head gives the lock up; a dirty head keeps it until unlock', async () => {
     const { repository, name } = await repositoryWithImage(kind);
     const write = ['if=/dev/zero', 'bs=4k', 'count=1', 'conv=notrunc', 'status=none'];
