@@ -18,6 +18,7 @@
  */
 import type { Bytes, ChunkNumber, SlotNumber } from '../format/geometry.js';
 import type { ChunkId, ChunkReference } from '../format/references.js';
+import { allowManyWaits } from '../util/abort.js';
 import { LazydiskError } from '../util/errors.js';
 import type { Log } from '../util/log.js';
 import type {
@@ -141,6 +142,7 @@ class LocalMirror implements Mirror {
     const onAbort = () => {
       wait.leaveAborted();
     };
+    if (signal !== undefined) allowManyWaits(signal);
     signal?.addEventListener('abort', onAbort);
     try {
       await wait.done;

@@ -4,6 +4,7 @@
  * Each caller may go away by its own signal: its wait ends, the work goes on for the others, and is aborted when nobody
  * waits any more. Nothing is remembered after the end: results belong into a cache, errors nowhere.
  */
+import { allowManyWaits } from '../util/abort.js';
 import { LazydiskError } from '../util/errors.js';
 
 interface Flight<Value> {
@@ -52,6 +53,7 @@ export function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal | 
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(aborted(signal));
     if (signal.aborted) return onAbort();
+    allowManyWaits(signal);
     signal.addEventListener('abort', onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });

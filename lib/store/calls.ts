@@ -1,5 +1,5 @@
 /** What every store checks at the beginning of a call, and the listing rules that stores without a server share. */
-import { setMaxListeners } from 'node:events';
+import { allowManyWaits } from '../util/abort.js';
 import { LazydiskError } from '../util/errors.js';
 import { compareKeys } from './keys.js';
 import type { ByteRange, Listing, StoredObject } from './object-store.js';
@@ -19,14 +19,9 @@ export function abortedError(location: string): LazydiskError {
 /** Calls back once when the signal fires; the returned function prevents it. The signal must not have fired yet. */
 export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
   if (signal === undefined) return () => undefined;
-  allowManyCalls(signal);
+  allowManyWaits(signal);
   signal.addEventListener('abort', callback, { once: true });
   return () => signal.removeEventListener('abort', callback);
-}
-
-/** One signal may end hundreds of calls: Node warns of a leak at the eleventh listener, and there is none. */
-export function allowManyCalls(signal: AbortSignal): void {
-  setMaxListeners(0, signal);
 }
 
 /** Throws USAGE unless the range is one: whole numbers, at least one byte. */

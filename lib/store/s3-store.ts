@@ -12,8 +12,9 @@
  * only if they are keys (lib/store/keys.ts): folder markers of web consoles are not.
  */
 import { Client, type ClientOptions } from 'minio';
+import { allowManyWaits } from '../util/abort.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
-import { allowManyCalls, checkRange, throwIfAborted } from './calls.js';
+import { checkRange, throwIfAborted } from './calls.js';
 import { checkKey, checkPrefix, compareKeys, keyProblem } from './keys.js';
 import { formatLocation, type S3Location } from './location.js';
 import type { ByteRange, CallOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
@@ -130,7 +131,7 @@ export class S3Store implements ObjectStore {
     action: (client: Client, exchange: Exchange) => Promise<T>,
   ): Promise<T> {
     throwIfAborted(signal, this.location);
-    if (signal !== undefined) allowManyCalls(signal);
+    if (signal !== undefined) allowManyWaits(signal);
     const client = (this.client ??= this.connect());
     const exchange: Exchange = { signal, response: undefined, silence: undefined };
     try {
