@@ -181,11 +181,11 @@ class StreamSource implements ImageSource {
 async function refuseForeign(file: FileHandle, sizeBytes: number, path: string): Promise<void> {
   const start = Buffer.alloc(Math.min(SIGNATURE_BYTES, sizeBytes));
   await file.read(start, 0, start.length, 0);
-  refuseForeignStart(start, path);
+  refuseForeignStart(start, path, path);
   if (sizeBytes < SIGNATURE_BYTES) return;
   const end = Buffer.alloc(SIGNATURE_BYTES);
   await file.read(end, 0, end.length, sizeBytes - SIGNATURE_BYTES);
-  refuseForeignEnd(end, path);
+  refuseForeignEnd(end, path, path);
 }
 
 /** The kernel tells the size of a block device in units of 512 bytes. */

@@ -1,13 +1,16 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { PassThrough, Readable, Writable } from 'node:stream';
+import { gzipSync } from 'node:zlib';
 import { exportImage } from '../../lib/repository/export.js';
 import { openFileSource } from '../../lib/repository/image-source.js';
 import { importImage, type ImportOptions } from '../../lib/repository/import.js';
 import { memoryKnownPlaces } from '../../lib/repository/known-places.js';
+import type { LazydiskError } from '../../lib/util/errors.js';
 import { CHUNK, createWorld, lockOf, recordOf, type World } from './worlds.js';
 
 const folder = mkdtempSync('/var/tmp/lazydisk-import-');
@@ -260,6 +263,26 @@ describe('an import', () => {
       await importFile(world, fileOf(bytes), { format: 'raw' });
       expect(readFileSync(await exported(world)).equals(bytes)).toBe(true);
     },
+  );
+});
+
+test('the command that an import asks for can be pasted into a shell, whatever the name of the file', async () => {
+  const world = await createWorld();
+  const bytes = gzipSync('content');
+  const command = async (source: ImportOptions['source']): Promise<string> => {
+    const error: unknown = await importImage(world.repository, { source, image: 'vm' }).catch(
+      (caught: unknown) => caught,
+    );
+    return (error as LazydiskError).facts['command'] as string;
+  };
+  for (const name of ['disk.gz', 'my disk.gz', "it's $(mine).gz"]) {
+    const path = join(dirname(fileOf(bytes)), name);
+    writeFileSync(path, bytes);
+    execFileSync('sh', ['-c', await command({ kind: 'file', path })], { cwd: dirname(path) });
+    expect(readFileSync(join(dirname(path), 'out.raw'), 'utf8')).toBe('content');
+  }
+  expect(await command({ kind: 'stream', stream: Readable.from([bytes]), name: 'standard input' })).toBe(
+    'gzip -dc < FILE > out.raw',
   );
 });
 
