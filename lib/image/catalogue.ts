@@ -143,7 +143,7 @@ class LocalCatalogue implements Catalogue {
     assertImageName(name);
     this.assertWritable();
     if ((await this.find(name, signal)) !== undefined) {
-      throw new LazydiskError('EXISTS', `there is an image ${name} already`);
+      throw new LazydiskError('EXISTS', `There is an image ${name} already.`);
     }
     const image = new LocalImage(this.parts, name, randomId(), undefined);
     await image.reserve(signal);
@@ -155,13 +155,14 @@ class LocalCatalogue implements Catalogue {
   async remove(name: string): Promise<void> {
     this.assertWritable();
     const image = await this.find(name);
-    if (image === undefined) throw new LazydiskError('NOT_FOUND', `there is no image ${name}`);
+    if (image === undefined) throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`);
     const head = image.ownHead;
     const listing = await this.listings.listing(name);
     if (head === undefined || head.record.base !== null || listing.snapshots.length > 0) {
-      throw new LazydiskError('CONFLICT', `${name} has snapshots: delete it with lazydisk delete`);
+      throw new LazydiskError('CONFLICT', `${name} has snapshots: delete it with \`lazydisk delete\`.`);
     }
-    if (head.openCount > 0 || head.committing) throw new LazydiskError('BUSY', `${name} is open`);
+    if (head.openCount > 0 || head.committing)
+      throw new LazydiskError('BUSY', `${name} is open: close disk.raw first.`);
     await this.options.repository.releaseLock(name, this.options.stateId);
     this.images.delete(name);
     await head.discard();
@@ -176,7 +177,7 @@ class LocalCatalogue implements Catalogue {
     assertImageName(newName);
     this.assertWritable();
     const source = await this.find(name, options.signal);
-    if (source === undefined) throw new LazydiskError('NOT_FOUND', `there is no image ${name}`);
+    if (source === undefined) throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`);
     if (options.commit === true) await source.commit(options.signal === undefined ? {} : { signal: options.signal });
     const number = options.number ?? (await source.cloneSource());
     const record = await cloneSnapshot(this.options.repository, {
@@ -192,7 +193,7 @@ class LocalCatalogue implements Catalogue {
 
   async unlock(name: string): Promise<void> {
     const image = await this.find(name);
-    if (image === undefined) throw new LazydiskError('NOT_FOUND', `there is no image ${name}`);
+    if (image === undefined) throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`);
     await image.unlock();
   }
 
@@ -247,6 +248,6 @@ class LocalCatalogue implements Catalogue {
   }
 
   private assertWritable(): void {
-    if (this.options.readOnly) throw new LazydiskError('READ_ONLY', 'this is a read-only mount');
+    if (this.options.readOnly) throw new LazydiskError('READ_ONLY', 'This is a read-only mount.');
   }
 }

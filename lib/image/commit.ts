@@ -119,7 +119,7 @@ export async function reconcile(head: LocalHead, parts: CommitParts, signal?: Ab
       throw new LazydiskError(
         'CONFLICT',
         `${image}@${number} was published by another host on the same base; the changes of this disk are kept, ` +
-          'but they cannot become the next snapshot',
+          'but they cannot become the next snapshot.',
         { facts: { image, number } },
       );
     }
@@ -215,7 +215,7 @@ async function composed(view: DiskView, chunk: number, signal: AbortSignal | und
   const lease = await base.ensure(baseChunks(plane, start, end), signal);
   try {
     if (readHere(plane, start, end - start, bytes, 0, (wanted) => lease.transient(wanted)) === MISS) {
-      throw new LazydiskError('IO', `chunk ${chunk} left the mirror while a commit held it`);
+      throw new LazydiskError('IO', `Chunk ${chunk} left the mirror while a commit held it.`);
     }
   } finally {
     lease.release();

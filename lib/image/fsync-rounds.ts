@@ -77,7 +77,7 @@ export class FsyncRounds {
       Atomics.store(this.control, CONTROL_DIRTY, 1);
       this.failure = new LazydiskError(
         'IO',
-        `the local disk failed to keep writes of this image (${messageOf(error)}): close it, look at the disk, open it anew`,
+        `The local disk failed to keep writes of this image (${messageOf(error)}): close it, look at the disk, open it anew.`,
         { cause: error },
       );
       this.onFailure(this.failure);

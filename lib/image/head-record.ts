@@ -71,7 +71,7 @@ export async function readHeadRecord(path: string): Promise<HeadRecord> {
     text = await readFile(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw new LazydiskError('NOT_FOUND', `there is no ${path}`, { cause: error });
+      throw new LazydiskError('NOT_FOUND', `There is no ${path}.`, { cause: error });
     }
     throw error;
   }
@@ -79,7 +79,7 @@ export async function readHeadRecord(path: string): Promise<HeadRecord> {
     const value = schema.parse(JSON.parse(text));
     return { ...value, base: value.base === null ? null : decodeSnapshotRecord(Buffer.from(value.base), path) };
   } catch (error) {
-    throw new LazydiskError('DAMAGED', `${path} is not the record of a head: ${String(error)}`, { cause: error });
+    throw new LazydiskError('DAMAGED', `${path} is not the record of a head: ${String(error)}.`, { cause: error });
   }
 }
 

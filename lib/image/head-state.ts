@@ -53,6 +53,8 @@ export class HeadState {
       },
     );
     this.setSize(sizeOf(currentBase, currentLayers));
+    // An older layer may have made the disk longer than the base: workers write wherever the disk goes.
+    currentLayers.at(-1)?.grow(blockCount(this.currentSize));
   }
 
   get base(): Base {
@@ -113,7 +115,7 @@ export class HeadState {
   reserve(sizeBytes: number): void {
     if (sizeBytes <= this.capacityBytes) return;
     this.topLayer.grow(blockCount(sizeBytes));
-    this.exposure.refresh();
+    this.publish();
   }
 
   /** The disk ends later, within the arrays: recorded first, then seen. */
@@ -130,7 +132,7 @@ export class HeadState {
     top.setHeader({ sizeBytes, cutBlock: Math.min(top.cutBlock, blockCount(sizeBytes)) });
     this.setSize(sizeBytes);
     this.written();
-    this.exposure.refresh();
+    this.publish();
   }
 
   /** In a section: another base, other layers. */
@@ -139,7 +141,7 @@ export class HeadState {
     this.currentLayers = layers;
     this.setSize(sizeOf(base, layers));
     this.statesChanged();
-    this.exposure.refresh();
+    this.publish();
   }
 
   /** The main thread has changed bytes or states. */
@@ -173,7 +175,12 @@ export class HeadState {
     this.failed = undefined;
     this.rounds.forgetFailure();
     for (const layer of this.currentLayers) layer.changeEverything();
-    this.exposure.refresh();
+    this.publish();
+  }
+
+  /** Brings the plane as it is now to the workers; a head that has failed has none until it is opened anew. */
+  private publish(): void {
+    if (this.failed === undefined) this.exposure.refresh();
   }
 
   private fail(failure: LazydiskError): void {
@@ -202,5 +209,5 @@ export function sizeOf(base: Base, layers: readonly Layer[]): number {
 }
 
 function notWritable(): LazydiskError {
-  return new LazydiskError('READ_ONLY', 'the disk has not been opened for writing');
+  return new LazydiskError('READ_ONLY', 'The disk has not been opened for writing.');
 }

@@ -181,7 +181,7 @@ export class HeadWrites {
 
 function assertWithinLimit(end: number): void {
   if (end > MAX_IMAGE_BYTES) {
-    throw new LazydiskError('TOO_LARGE', `an image can have at most 8 TiB; this would make it ${end} bytes long`);
+    throw new LazydiskError('TOO_LARGE', `An image can have at most 8 TiB; this would make it ${end} bytes long.`);
   }
 }
 
@@ -191,5 +191,5 @@ function isFull(error: unknown): boolean {
 }
 
 function diskFull(cause: unknown): LazydiskError {
-  return new LazydiskError('NO_SPACE', 'the local disk is full: make room in the state directory', { cause });
+  return new LazydiskError('NO_SPACE', 'The local disk is full: make room in the state directory.', { cause });
 }

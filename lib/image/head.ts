@@ -185,7 +185,7 @@ export class LocalHead implements Head {
   /** STALE while the content is being replaced: who opened it then would read another one under the same name. */
   opened(): void {
     if (this.replacing) {
-      throw new LazydiskError('STALE', `the disk of ${this.record.image} is being replaced: look it up again`);
+      throw new LazydiskError('STALE', `The disk of ${this.record.image} is being replaced: look it up again.`);
     }
     this.opens++;
   }
@@ -211,7 +211,7 @@ export class LocalHead implements Head {
   /** A first layer on a new image: `disk.raw` has been made. */
   async makeDisk(): Promise<void> {
     await this.inTurn(async () => {
-      if (this.exists) throw new LazydiskError('EXISTS', `${this.record.image} has a disk already`);
+      if (this.exists) throw new LazydiskError('EXISTS', `${this.record.image} has a disk already.`);
       await this.pushLayer([]);
     });
   }
@@ -323,18 +323,18 @@ export class LocalHead implements Head {
       throw new LazydiskError(
         'BUSY',
         `${image}@${newest.number} was published by another host while this disk is open on ` +
-          `@${this.record.seenNumber}: close it everywhere, then open it for writing`,
+          `@${this.record.seenNumber}: close it everywhere, then open it for writing.`,
       );
     }
     await this.resetNow(record, record.number);
     await this.claim.hold();
     await this.claim.tell();
-    throw new LazydiskError('STALE', `${image} has a newer snapshot, ${newest.number}: its disk is another one now`);
+    throw new LazydiskError('STALE', `${image} has a newer snapshot, ${newest.number}: its disk is another one now.`);
   }
 
   /** BUSY while somebody has the disk open; whoever opens it from here on is STALE until the new content stands. */
   private async resetNow(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
-    if (this.opens > 0) throw new LazydiskError('BUSY', `${this.record.image} is open: close disk.raw first`);
+    if (this.opens > 0) throw new LazydiskError('BUSY', `${this.record.image} is open: close disk.raw first.`);
     this.replacing = true;
     try {
       await this.replaceContent(base, seenNumber);

@@ -88,8 +88,8 @@ export class LocalImage implements Image {
   async commit(options: { label?: string; signal?: AbortSignal }): Promise<CommitOutcome> {
     this.assertWritable();
     const head = await this.head(options.signal);
-    if (head?.exists !== true) throw new LazydiskError('NOT_FOUND', `${this.name} has no disk to commit`);
-    if (head.committing) throw new LazydiskError('BUSY', `a commit of ${this.name} is running: wait for its end`);
+    if (head?.exists !== true) throw new LazydiskError('NOT_FOUND', `${this.name} has no disk to commit.`);
+    if (head.committing) throw new LazydiskError('BUSY', `A commit of ${this.name} is running: wait for its end.`);
     head.committing = true;
     const { closing, commits } = this.parts;
     const signal = options.signal === undefined ? closing : AbortSignal.any([closing, options.signal]);
@@ -110,7 +110,7 @@ export class LocalImage implements Image {
   async revert(number?: number): Promise<void> {
     this.assertWritable();
     const head = await this.head();
-    if (head?.exists !== true) throw new LazydiskError('NOT_FOUND', `${this.name} has no disk to revert`);
+    if (head?.exists !== true) throw new LazydiskError('NOT_FOUND', `${this.name} has no disk to revert.`);
     this.assertIdle(head, 'revert');
     if (number === undefined) {
       await head.reset(head.record.base, head.record.seenNumber);
@@ -161,7 +161,7 @@ export class LocalImage implements Image {
       if (head.isDirty()) {
         throw new LazydiskError(
           'CONFLICT',
-          `${this.name} has changes: commit or revert them before the lock is given up`,
+          `${this.name} has changes: commit or revert them before the lock is given up.`,
         );
       }
       if (head.record.lockHeld) {
@@ -175,7 +175,7 @@ export class LocalImage implements Image {
       throw new LazydiskError(
         'LOCKED',
         `${this.name} is locked by ${lock.host} (process ${lock.pid}), not by this mount; if that host is gone, ` +
-          `run: lazydisk unlock <repository> ${this.name}`,
+          `run \`lazydisk unlock <repository> ${this.name}\`.`,
         { facts: { lock } },
       );
     }
@@ -189,21 +189,21 @@ export class LocalImage implements Image {
     if (head?.isDirty() === true) {
       throw new LazydiskError(
         'CONFLICT',
-        `${this.name} has changes that are in no snapshot: commit first, name a snapshot (${this.name}@N), or say --commit`,
+        `${this.name} has changes that are in no snapshot: commit first, name a snapshot (${this.name}@N), or say --commit.`,
       );
     }
     const number = head?.record.base?.number ?? (await this.snapshots()).at(-1);
-    if (number === undefined) throw new LazydiskError('NOT_FOUND', `${this.name} has no snapshot yet: commit first`);
+    if (number === undefined) throw new LazydiskError('NOT_FOUND', `${this.name} has no snapshot yet: commit first.`);
     return number;
   }
 
   private assertIdle(head: LocalHead, verb: string): void {
-    if (head.openCount > 0) throw new LazydiskError('BUSY', `${this.name} is open: close disk.raw before ${verb}`);
-    if (head.committing) throw new LazydiskError('BUSY', `a commit of ${this.name} is running: wait before ${verb}`);
+    if (head.openCount > 0) throw new LazydiskError('BUSY', `${this.name} is open: close disk.raw before ${verb}.`);
+    if (head.committing) throw new LazydiskError('BUSY', `A commit of ${this.name} is running: wait before ${verb}.`);
   }
 
   private assertWritable(): void {
-    if (this.parts.readOnly) throw new LazydiskError('READ_ONLY', 'this is a read-only mount');
+    if (this.parts.readOnly) throw new LazydiskError('READ_ONLY', 'This is a read-only mount.');
   }
 
   private async lockNewImage(signal?: AbortSignal): Promise<LocalHead> {
@@ -260,7 +260,7 @@ export class LocalImage implements Image {
     if (!numbers.includes(number)) {
       throw new LazydiskError(
         'NOT_FOUND',
-        `${this.name} has no snapshot ${number}; it has: ${numbers.join(', ') || 'none'}`,
+        `${this.name} has no snapshot ${number}; it has: ${numbers.join(', ') || 'none'}.`,
       );
     }
     const base = this.ownHead?.record.base;

@@ -50,14 +50,14 @@ export function encodeSideHeader(layerId: string, header: SideHeader): Buffer {
 export function decodeSideHeader(bytes: Buffer, layerId: string, path: string): SideHeader {
   const whole = bytes.length >= SIDE_HEADER_USED_BYTES && bytes.subarray(0, 8).equals(MAGIC);
   if (!whole || bytes.readUInt32LE(40) !== crc32(bytes.subarray(0, 40))) {
-    throw new LazydiskError('DAMAGED', `${path} is not the side file of a layer, or its header is damaged`);
+    throw new LazydiskError('DAMAGED', `${path} is not the side file of a layer, or its header is damaged.`);
   }
   if (bytes.toString('hex', 8, 24) !== layerId) {
-    throw new LazydiskError('DAMAGED', `${path} belongs to another layer than its name says`);
+    throw new LazydiskError('DAMAGED', `${path} belongs to another layer than its name says.`);
   }
   const size = bytes.readBigUInt64LE(24);
   if (size !== INHERITED_SIZE && size > BigInt(MAX_IMAGE_BYTES)) {
-    throw new LazydiskError('DAMAGED', `${path} says a size of ${size} bytes, more than an image can have`);
+    throw new LazydiskError('DAMAGED', `${path} says a size of ${size} bytes, more than an image can have.`);
   }
   const cutBlock = bytes.readUInt32LE(32);
   return {
@@ -92,7 +92,7 @@ export function forEachStoredStates(
       const states = buffer.subarray(0, count);
       for (const state of states) {
         if (state > ZERO)
-          throw new LazydiskError('DAMAGED', `${path} holds a block state ${state}, which does not exist`);
+          throw new LazydiskError('DAMAGED', `${path} holds a block state ${state}, which does not exist.`);
       }
       callback(position - SIDE_HEADER_BYTES, states);
       position += count;
