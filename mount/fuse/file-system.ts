@@ -74,6 +74,7 @@ export interface FileSystemStatistics {
   readonly totalBytes: number;
   readonly freeBytes: number;
   readonly files: number;
+  readonly freeFiles: number;
   readonly nameMax: number;
 }
 

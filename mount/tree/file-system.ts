@@ -144,6 +144,7 @@ export class TreeFileSystem implements FileSystem {
       totalBytes: local.blocks * local.bsize,
       freeBytes: local.bavail * local.bsize,
       files: local.files,
+      freeFiles: local.ffree,
       nameMax: NAME_MAX_BYTES,
     };
   }

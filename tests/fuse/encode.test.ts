@@ -57,7 +57,7 @@ describe('bodies', () => {
     expect(encodeWritten(1)).toHaveLength(8);
     expect(encodeOffset(1)).toHaveLength(8);
     expect(
-      encodeStatistics({ blockSizeBytes: 4096, totalBytes: 1, freeBytes: 1, files: 1, nameMax: 255 }),
+      encodeStatistics({ blockSizeBytes: 4096, totalBytes: 1, freeBytes: 1, files: 1, freeFiles: 1, nameMax: 255 }),
     ).toHaveLength(80);
   });
 

@@ -109,8 +109,8 @@ describe('a mount', () => {
   });
 
   it('answers statfs', async () => {
-    expect((await shell('stat -f -c "%S %b %f %a %l" "$1"', mountpoint)).trim()).toBe(
-      `4096 ${String(25 * MIB)} ${String(10 * MIB)} ${String(10 * MIB)} 255`,
+    expect((await shell('stat -f -c "%S %b %f %a %c %d %l" "$1"', mountpoint)).trim()).toBe(
+      `4096 ${String(25 * MIB)} ${String(10 * MIB)} ${String(10 * MIB)} 12 7 255`,
     );
   });
 

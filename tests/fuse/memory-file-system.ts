@@ -211,6 +211,7 @@ export class MemoryFileSystem implements FileSystem {
       totalBytes: 100 * 2 ** 30,
       freeBytes: 40 * 2 ** 30,
       files: 12,
+      freeFiles: 7,
       nameMax: 255,
     }));
   }

@@ -1,4 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
+import { statfs } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { ROOT_NODE, type Attributes } from '../../mount/fuse/file-system.js';
 import { FakeCatalogue } from '../helpers/fake-catalogue.js';
@@ -110,6 +112,9 @@ describe('the tree', () => {
     const statistics = await fileSystem.statistics();
     expect(statistics.totalBytes).toBeGreaterThan(statistics.freeBytes);
     expect(statistics).toMatchObject({ nameMax: 255 });
+    const { files, ffree } = await statfs(tmpdir());
+    expect(statistics.files).toBe(files);
+    expect(Math.abs(statistics.freeFiles - ffree)).toBeLessThan(100_000);
   });
 });
 

@@ -92,6 +92,7 @@ export function encodeStatistics(statistics: FileSystemStatistics): Uint8Array {
   view.setBigUint64(8, blocks(statistics.freeBytes), true);
   view.setBigUint64(16, blocks(statistics.freeBytes), true);
   view.setBigUint64(24, BigInt(statistics.files), true);
+  view.setBigUint64(32, BigInt(statistics.freeFiles), true);
   view.setUint32(40, statistics.blockSizeBytes, true);
   view.setUint32(44, statistics.nameMax, true);
   view.setUint32(48, statistics.blockSizeBytes, true);
