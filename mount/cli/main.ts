@@ -4,9 +4,11 @@ import { readFileSync } from 'node:fs';
 import { runProgram } from './program.js';
 import { VERBS } from './verbs.js';
 
-// `lazydisk list … | head`: a reader that has seen enough is no error.
+// `lazydisk list … | head`: a reader that has seen enough is no error; a full disk is one.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? 0 : 1);
+  if (error.code === 'EPIPE') process.exit(0);
+  process.stderr.write(`lazydisk: The output can't be written: ${error.message}.\n`);
+  process.exit(1);
 });
 
 const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {

@@ -1,4 +1,6 @@
 /** `lazydisk status`: how a mount, or one image of it, is doing. */
+import type { ImageStatus } from '../../lib/image/api.js';
+import type { MountStatus } from '../tree/status-schema.js';
 import { ControlClient } from '../service/control-client.js';
 import { parseImageReference } from './image-reference.js';
 import { formatTime, table } from './output.js';
@@ -26,12 +28,35 @@ export const statusVerb = defineVerb({
     );
     const client = new ControlClient(mount.socket);
     if (image === undefined) {
-      output.result(await client.status(), describe);
+      output.result(await client.status(), describeMount);
     } else {
       output.result(await client.imageStatus(parseImageReference(image).image), describe);
     }
   },
 });
+
+/** The facts of the mount, then its images, a line each; `status MOUNTPOINT IMAGE` tells all of one. */
+export function describeMount({ images, ...mount }: MountStatus): string {
+  if (images.length === 0) return describe(mount);
+  const rows = images.map((one) => [
+    one.image,
+    one.health,
+    formatSize(one.sizeBytes),
+    one.baseNumber === null ? '-' : `@${String(one.baseNumber)}`,
+    formatSize(one.dirtyBytes),
+    formatSize(one.localBytes),
+    String(one.openCount),
+    lockText(one),
+    one.failure ?? (one.committing ? 'a commit is running' : ''),
+  ]);
+  const heading = ['IMAGE', 'HEALTH', 'SIZE', 'BASE', 'DIRTY', 'LOCAL', 'OPEN', 'LOCK', 'NOTE'];
+  return `${describe(mount)}\n\n${table([heading, ...rows])}`;
+}
+
+function lockText({ lock, lockIsOurs }: ImageStatus): string {
+  if (lock === null) return '-';
+  return lockIsOurs ? 'ours' : `${lock.host} (pid ${String(lock.pid)})`;
+}
 
 /** All that the daemon says, one fact a line: sizes and times by the units at the end of their names. */
 function describe(status: object): string {

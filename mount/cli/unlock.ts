@@ -1,4 +1,7 @@
 /** `lazydisk unlock`: takes the writer's lock from an image. */
+import type { WriterLock } from '../../lib/format/writer-lock.js';
+import type { Repository } from '../../lib/repository/api.js';
+import { describeImages } from '../../lib/repository/describe.js';
 import { ControlClient } from '../service/control-client.js';
 import { parseImageName } from './image-reference.js';
 import { formatTime } from './output.js';
@@ -26,7 +29,7 @@ export const unlockVerb = defineVerb({
       return;
     }
     const use = { environment, timeoutMs: storeTimeoutMs(options) };
-    const lock = await withRepository(where.repository, use, (repository) => repository.releaseLock(image, undefined));
+    const lock = await withRepository(where.repository, use, (repository) => takeAway(repository, image));
     output.result({ image, unlocked: lock !== null, lock }, () =>
       lock === null
         ? `${image} was not locked`
@@ -34,3 +37,10 @@ export const unlockVerb = defineVerb({
     );
   },
 });
+
+/** null: nobody had it. NOT_FOUND: no such image. */
+async function takeAway(repository: Repository, image: string): Promise<WriterLock | null> {
+  const lock = await repository.releaseLock(image, undefined);
+  if (lock === null) await describeImages(repository, { image });
+  return lock;
+}

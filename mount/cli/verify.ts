@@ -51,7 +51,7 @@ export const verifyVerb = defineVerb({
       if (damages.length > 0) {
         throw new LazydiskError(
           'DAMAGED',
-          `${String(damages.length)} objects of ${address.url} are damaged; they are listed on stdout.`,
+          `Damaged objects in ${address.url}: ${String(damages.length)}; they are listed on stdout.`,
           {
             facts: { objects: damages.map(({ object }) => object) },
           },

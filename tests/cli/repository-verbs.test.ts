@@ -7,7 +7,7 @@ import { mkdir, open, readdir, readFile, stat, truncate, writeFile } from 'node:
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
-import { must } from '../helpers/processes.js';
+import { must, run } from '../helpers/processes.js';
 import { lazydisk, lazydiskJson, mustLazydisk } from '../helpers/program.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 
@@ -112,6 +112,22 @@ test('standard input and output are files too', async () => {
   expect(await checksum(copy)).toBe(await checksum(disk));
 }, 30_000);
 
+test('output that can not be written is an error, and a reader that has seen enough is none', async () => {
+  const disk = await rawFile();
+  await mustLazydisk(['init', url], { env });
+  await mustLazydisk(['import', url, disk, 'vm'], { env });
+  const program = `node ${join('dist', 'mount', 'cli', 'main.js')}`;
+  for (const words of [`list '${url}'`, `export '${url}' vm -`]) {
+    const full = await run('sh', ['-c', `${program} ${words} > /dev/full`], { env });
+    expect(full).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^lazydisk: The output can't be written: .*\.\n/),
+    });
+    const piped = await run('bash', ['-o', 'pipefail', '-c', `${program} ${words} | head -c 10`], { env });
+    expect(piped).toMatchObject({ status: 0 });
+  }
+}, 30_000);
+
 test('a damaged repository: verify lists the object and ends with status 6', async () => {
   const disk = await rawFile();
   await mustLazydisk(['init', url], { env });
@@ -149,6 +165,7 @@ describe('one clear sentence and the right status', () => {
       ['delete', url, 'vm@2', '--yes'],
       ['delete', url, 'vm', '--yes'],
       ['verify', url, 'vm'],
+      ['unlock', url, 'vm'],
     ]) {
       expect({ words, ...(await failure(...words)) }).toMatchObject({
         status: 3,
@@ -235,6 +252,12 @@ describe('one clear sentence and the right status', () => {
       expect(await failure(...words)).toMatchObject({
         status: 2,
         sentence: expect.stringMatching(/takes a mountpoint, not a repository/),
+      });
+    }
+    for (const words of [['unmount', url], ...(process.getuid?.() === 0 ? [['mount', url, url]] : [])]) {
+      expect(await failure(...words)).toMatchObject({
+        status: 2,
+        sentence: expect.stringContaining('Expected a mountpoint'),
       });
     }
   }, 30_000);
