@@ -1,10 +1,10 @@
 /**
  * What the kernel says is mounted (/proc/self/mountinfo), and mounts of ours whose daemon is gone.
  *
- * Reading the table asks nothing of any mounted file system. Asking whether a mount is dead does: it is done by stat in
+ * Reading the table asks nothing of any mounted file system. Asking whether a mount is dead does: it is done by statfs in
  * libuv's pool with a limit, and never by the daemon about its own mount.
  */
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { readFile, realpath, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf } from '../../lib/util/errors.js';
@@ -14,7 +14,7 @@ import { MNT_DETACH, umount2 } from '../../lib/util/syscalls.js';
 export const FILE_SYSTEM_TYPE = 'fuse.lazydisk';
 
 /** A mount that does not answer for so long is slow, not dead: a dead one answers at once. */
-const STAT_LIMIT_MS = 5000;
+const ASK_LIMIT_MS = 5000;
 
 export interface MountEntry {
   /** `major:minor`: names the file system, wherever it is mounted. */
@@ -70,11 +70,12 @@ export async function isStaleMount(path: string): Promise<boolean> {
   const limit = new AbortController();
   try {
     return await Promise.race([
-      stat(mountpoint).then(
+      // Never from the kernel's cache, which answers stat(2) for a second after the daemon has died.
+      statfs(mountpoint).then(
         () => false,
         (error: unknown) => errnoOf(error) === 'ENOTCONN',
       ),
-      delay(STAT_LIMIT_MS, false, { signal: limit.signal }),
+      delay(ASK_LIMIT_MS, false, { signal: limit.signal }),
     ]);
   } finally {
     limit.abort();

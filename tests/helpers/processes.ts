@@ -1,5 +1,6 @@
 /** Other programs: run to their end, or kept running until the clean-up, always ended by their own pid. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { startTicksOf } from '../../mount/service/processes.js';
 import { undoLater } from './cleanup.js';
 
 /** How a program ended. `status` is null when a signal ended it. */
@@ -92,14 +93,9 @@ export async function must(command: string, args: readonly string[], options: Ru
   throw new Error(`${command} ${args.join(' ')}: ${how}\n${ended.stdout}${ended.stderr}`);
 }
 
-/** Whether a process exists. */
+/** Whether a process runs. One that has ended does not, even while nobody has waited for it. */
 export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  return startTicksOf(pid) !== undefined;
 }
 
 async function endOf(child: ChildProcess): Promise<void> {
