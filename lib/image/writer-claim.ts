@@ -41,10 +41,16 @@ export class WriterClaim {
     await this.kept.change({ lockHeld: true });
   }
 
-  /** Removes our lock from the store. */
+  /**
+   * Removes our lock from the store. It is not held here from before the store may have removed it: were it the other way
+   * round, a kill in between would leave a host that writes without a lock. A store that is away is found out first.
+   */
   async giveUp(signal: AbortSignal | undefined): Promise<void> {
-    await this.parts.repository.releaseLock(this.kept.value.image, this.parts.stateId, signal);
+    const { repository, stateId } = this.parts;
+    const { image } = this.kept.value;
+    await repository.readLock(image, signal);
     if (this.isHeld) await this.kept.change({ lockHeld: false });
+    await repository.releaseLock(image, stateId, signal);
   }
 
   /** Says on the lock where the head stands now; collection respects it. A store that is away is told another time. */
