@@ -62,6 +62,8 @@ export async function openCatalogue(options: CatalogueOptions): Promise<Catalogu
 
 class LocalCatalogue implements Catalogue {
   private readonly images = new Map<string, LocalImage>();
+  /** Those that had files here at the start, or gave their name to another: a name's earlier image may still have files. */
+  private readonly own = new Map<RandomId, LocalImage>();
   private readonly listings: Listings;
   private readonly parts: ImageParts;
   private readonly closing = new AbortController();
@@ -165,6 +167,7 @@ class LocalCatalogue implements Catalogue {
       throw new LazydiskError('BUSY', `${name} is open: close disk.raw first.`);
     await this.options.repository.releaseLock(name, this.options.stateId);
     this.images.delete(name);
+    this.own.delete(image.id);
     await head.discard();
     this.listings.invalidate();
   }
@@ -201,8 +204,9 @@ class LocalCatalogue implements Catalogue {
     const signal = AbortSignal.timeout(timeoutMs);
     // A commit that is cut off leaves its layers as they are; the next start asks whether it has happened.
     this.closing.abort();
-    for (const image of this.images.values()) await image.settled();
-    const heads = [...this.images.values()].flatMap((image) => image.ownHead ?? []);
+    const images = [...new Set([...this.images.values(), ...this.own.values()])];
+    for (const image of images) await image.settled();
+    const heads = images.flatMap((image) => image.ownHead ?? []);
     for (const head of heads) {
       const { image } = head.record;
       await head.fsync().catch((error: unknown) => {
@@ -218,6 +222,7 @@ class LocalCatalogue implements Catalogue {
     );
     for (const head of heads) await head.close();
     this.images.clear();
+    this.own.clear();
   }
 
   private async openHead(directory: string): Promise<void> {
@@ -230,7 +235,9 @@ class LocalCatalogue implements Catalogue {
     if (record === undefined) return;
     const head = await LocalHead.load(this.parts.heads, record);
     const image = new LocalImage(this.parts, record.image, record.imageId, head);
-    this.images.set(record.image, image);
+    this.own.set(record.imageId, image);
+    const known = this.images.get(record.image)?.ownHead;
+    if (known === undefined || !(known.isDirty() || known.record.lockHeld)) this.images.set(record.image, image);
     if (!record.layers.some((layer) => layer.commitIds.length > 0)) return;
     await image.reconcile(AbortSignal.timeout(RECONCILE_MS)).catch((error: unknown) => {
       this.options.log.warn(`${record.image}: an interrupted commit is decided by the next one`, {
@@ -242,7 +249,8 @@ class LocalCatalogue implements Catalogue {
   private remember(name: string, id: RandomId): LocalImage {
     const known = this.images.get(name);
     if (known?.id === id) return known;
-    const image = new LocalImage(this.parts, name, id, undefined);
+    if (known?.ownHead !== undefined) this.own.set(known.id, known);
+    const image = this.own.get(id) ?? new LocalImage(this.parts, name, id, undefined);
     this.images.set(name, image);
     return image;
   }
