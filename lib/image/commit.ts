@@ -66,6 +66,9 @@ export async function commitHead(head: LocalHead, parts: CommitParts, options: C
     const view = head.disk.frozenView(frozen);
     const { written, dirtyChunks } = await upload(head, view, frozen, parts, options.signal);
     parts.onStep('uploaded');
+    // Else the host could die with the record published, come back without what no fsync had covered, and get it back when
+    // the record is found. A disk that can't sync is no reason not to publish: the snapshot is what saves its data.
+    await head.fsync().catch(() => undefined);
     const record = await publish(head, view, written, commitId, parts, options);
     // A late PUT of an earlier attempt was adopted meanwhile: this attempt stands on a base that is gone.
     if (record === undefined) continue;
