@@ -6,7 +6,8 @@
  * that are not on the disk; a write that comes later sets its flag again and belongs to the next round. A caller that comes
  * while a round runs joins the next one, not the running one: its writes may be later than the running round's copy.
  *
- * A failed round gives its flags back. An error of fdatasync is told by the kernel once and then forgotten, so it is final
+ * A failed round gives its flags back. One that had no room to write rejects with that, and can be asked for again. An
+ * error of fdatasync is told by the kernel once and then forgotten, so it is final
  * for the head: `onFailure` says it, and every later call rejects with it.
  *
  * Layers are listed at the start of a round and must stay open until it ends: `exclusive` runs a change of the list
@@ -15,6 +16,7 @@
 import { LazydiskError, messageOf } from '../util/errors.js';
 import type { Layer, LayerChanges } from './layer.js';
 import { CONTROL_DIRTY } from './plane.js';
+import { isFull } from './room.js';
 
 export class FsyncRounds {
   private running: Promise<void> = Promise.resolve();
@@ -27,7 +29,10 @@ export class FsyncRounds {
     private readonly onFailure: (failure: LazydiskError) => void,
   ) {}
 
-  /** Resolves when everything that was written before the call is durable. IO when the disk failed. */
+  /**
+   * Resolves when everything that was written before the call is durable. IO when the disk failed; a full one rejects as
+   * node:fs does.
+   */
   request(): Promise<void> {
     this.next ??= this.enqueue(async () => {
       this.next = undefined;
@@ -75,6 +80,8 @@ export class FsyncRounds {
     } catch (error) {
       for (const [layer, changes] of taken) layer.returnChanges(changes);
       Atomics.store(this.control, CONTROL_DIRTY, 1);
+      // No room to store the states: nothing has been forgotten by the kernel, and the next round tries again.
+      if (isFull(error) && (error as NodeJS.ErrnoException).syscall !== 'fdatasync') throw error;
       this.failure = new LazydiskError(
         'IO',
         `The local disk failed to keep writes of this image (${messageOf(error)}): close it, look at the disk, open it anew.`,

@@ -162,7 +162,7 @@ export class HeadDisk {
   /** Ends: no thread may know it any more. Nothing is synced here. */
   async close(): Promise<void> {
     const { state } = this;
-    state.exposure.withdrawAll();
+    state.end();
     await state.section(() => undefined);
     await this.rounds.exclusive(() => {
       for (const layer of state.layers) layer.close();

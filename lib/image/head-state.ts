@@ -178,6 +178,12 @@ export class HeadState {
     this.publish();
   }
 
+  /** The head is closed: requests that still wait for something must not touch its descriptors, which others get. */
+  end(): void {
+    this.failed = new LazydiskError('ABORTED', 'The disk is being closed.');
+    this.exposure.withdrawAll();
+  }
+
   /** Brings the plane as it is now to the workers; a head that has failed has none until it is opened anew. */
   private publish(): void {
     if (this.failed === undefined) this.exposure.refresh();

@@ -8,15 +8,13 @@
 import { BLOCK_SIZE, blockCount, MAX_IMAGE_BYTES } from '../format/geometry.js';
 import type { Lease } from '../mirror/api.js';
 import { throwIfAborted } from '../util/abort.js';
-import { errnoOf, LazydiskError } from '../util/errors.js';
+import { LazydiskError } from '../util/errors.js';
 import { foreignEdges, writeComposed } from './compose.js';
 import { baseChunks } from './disk-reader.js';
 import type { HeadState } from './head-state.js';
+import { withRoom } from './room.js';
 import { isFromBase, isFromLayer, writeHere } from './serve.js';
 import { zeroStretches } from './zeroing.js';
-
-/** How much the mirror is asked to free at once when the disk is full: enough for a while of writing. */
-const ROOM_BYTES = 64 * 1024 * 1024;
 
 export class HeadWrites {
   constructor(private readonly state: HeadState) {}
@@ -80,6 +78,7 @@ export class HeadWrites {
   private async growTo(sizeBytes: number): Promise<void> {
     const { state } = this;
     await state.section(() => {
+      state.assertUsable();
       if (sizeBytes <= state.sizeBytes) return;
       state.reserve(sizeBytes);
       state.grow(sizeBytes);
@@ -100,7 +99,11 @@ export class HeadWrites {
       try {
         const lease = await base.ensure(this.edgeChunks(offset, end), signal);
         try {
-          if (await state.section(() => state.base === base && apply(lease))) return;
+          const isDone = await state.section(() => {
+            state.assertUsable();
+            return state.base === base && apply(lease);
+          });
+          if (isDone) return;
         } finally {
           lease.release();
         }
@@ -163,19 +166,8 @@ export class HeadWrites {
     );
   }
 
-  /** Runs `job`; a full disk makes the mirror give way, then it runs once more. */
-  private async withRoom(job: () => Promise<void>): Promise<void> {
-    try {
-      await job();
-    } catch (error) {
-      if (!isFull(error)) throw error;
-      if ((await this.state.parts.mirror.giveWay(ROOM_BYTES)) === 0) throw diskFull(error);
-      try {
-        await job();
-      } catch (again) {
-        throw isFull(again) ? diskFull(again) : again;
-      }
-    }
+  private withRoom(job: () => Promise<void>): Promise<void> {
+    return withRoom(this.state.parts.mirror, job);
   }
 }
 
@@ -183,13 +175,4 @@ function assertWithinLimit(end: number): void {
   if (end > MAX_IMAGE_BYTES) {
     throw new LazydiskError('TOO_LARGE', `An image can have at most 8 TiB; this would make it ${end} bytes long.`);
   }
-}
-
-function isFull(error: unknown): boolean {
-  const errno = errnoOf(error);
-  return errno === 'ENOSPC' || errno === 'EDQUOT';
-}
-
-function diskFull(cause: unknown): LazydiskError {
-  return new LazydiskError('NO_SPACE', 'The local disk is full: make room in the state directory.', { cause });
 }

@@ -13,12 +13,13 @@ import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { LazydiskError } from '../util/errors.js';
 import type { Head, HeadOwner } from './api.js';
-import type { BaseTree } from './base.js';
+import type { Base, BaseTree } from './base.js';
 import { HeadDisk } from './head-disk.js';
 import type { HeadDiskParts } from './head-state.js';
 import type { HeadRecord, ListedLayer } from './head-record.js';
 import { KeptRecord } from './kept-record.js';
 import { Layer, removeUnlistedLayers } from './layer.js';
+import { withRoom } from './room.js';
 import { WriterClaim } from './writer-claim.js';
 import type { ClaimParts } from './writer-claim.js';
 
@@ -35,6 +36,8 @@ const ROUND_INTERVAL_MS = 5000;
 const MAX_LAYERS = 8;
 /** Leaves of a new base that are looked up before it takes over, so that workers go on without a miss. */
 const MAX_WARM_LEAVES = 64;
+/** How long that may take, milliseconds: the store may be away. */
+const WARM_UP_MS = 2000;
 
 export class LocalHead implements Head {
   /** Set while a commit runs. */
@@ -169,7 +172,7 @@ export class LocalHead implements Head {
   }
 
   fsync(): Promise<void> {
-    return this.disk.rounds.request();
+    return withRoom(this.parts.mirror, () => this.disk.rounds.request());
   }
 
   expose(key: number): Promise<void> {
@@ -243,9 +246,7 @@ export class LocalHead implements Head {
       const included = (layer: ListedLayer): boolean => layer.commitIds.includes(record.commitId);
       const dropped = this.disk.openLayers.filter((_, index) => included(this.record.layers[index]!));
       const base = this.parts.bases.acquire(record);
-      for (const first of this.disk.currentBase.loadedLeaves().slice(0, MAX_WARM_LEAVES)) {
-        await base.loadLeaf(first).catch(() => undefined);
-      }
+      await warmUp(base, this.disk.currentBase.loadedLeaves().slice(0, MAX_WARM_LEAVES));
       // Durable first: with either record the disk shows the same, so a kill in between changes nothing.
       try {
         await this.kept.change({
@@ -289,7 +290,19 @@ export class LocalHead implements Head {
 
   /** Gives the lock up when nothing is lost by it: the head is clean, and a commit has published it. Nobody has it open. */
   async releaseLockIfClean(signal?: AbortSignal): Promise<void> {
-    if (this.claim.isHeld && !this.isDirty() && this.record.base !== null) await this.claim.giveUp(signal);
+    await this.inTurn(async () => {
+      if (this.claim.isHeld && !this.isDirty() && this.record.base !== null) await this.claim.giveUp(signal);
+    });
+  }
+
+  /** As `releaseLockIfClean`, while the mount goes on: BUSY when somebody has opened it meanwhile. */
+  async unlock(): Promise<void> {
+    await this.inTurn(async () => {
+      if (this.opens > 0 || this.writers > 0) {
+        throw new LazydiskError('BUSY', `${this.record.image} is open: close disk.raw before unlock.`);
+      }
+      if (this.claim.isHeld && !this.isDirty() && this.record.base !== null) await this.claim.giveUp(undefined);
+    });
   }
 
   async close(): Promise<void> {
@@ -398,6 +411,16 @@ export class LocalHead implements Head {
     const result = this.turn.then(job);
     this.turn = result.catch(() => undefined);
     return result;
+  }
+}
+
+/** Looks leaves up, as far as that is quick: who waits for it has the head's turn. */
+async function warmUp(base: Base, leaves: readonly number[]): Promise<void> {
+  const signal = AbortSignal.timeout(WARM_UP_MS);
+  try {
+    for (const first of leaves) await base.loadLeaf(first, signal);
+  } catch {
+    // What is not looked up now is looked up when it is read.
   }
 }
 

@@ -165,7 +165,7 @@ export class LocalImage implements Image {
         );
       }
       if (head.record.lockHeld) {
-        await head.releaseLockIfClean();
+        await head.unlock();
         this.parts.listings.invalidate();
         return;
       }
