@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { join } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
-import { checksumOf } from '../helpers/contents.js';
+import { allocatedBytes, checksumOf } from '../helpers/contents.js';
 import { commit, importFile, MIB, repositoryWithImage } from '../helpers/images.js';
 import { type MountedTest, mountRepository } from '../helpers/mounts.js';
 import { must, run, start } from '../helpers/processes.js';
@@ -88,7 +88,7 @@ describe('QEMU on a head', () => {
     expect((await first.ended).stdout).not.toMatch(/failed|error/i);
   });
 
-  test('qemu-img convert out gives the same bytes, to raw and through qcow2', async () => {
+  test('qemu-img convert out gives the same bytes and the same du, to raw and through qcow2', async () => {
     const { path, original } = await mountedImage();
     const folder = temporaryFolder('converted');
     await must('qemu-img', ['convert', '-f', 'raw', '-O', 'raw', path, join(folder, 'a.raw')]);
@@ -97,6 +97,9 @@ describe('QEMU on a head', () => {
     const sum = await checksumOf(original);
     expect(await checksumOf(join(folder, 'a.raw'))).toBe(sum);
     expect(await checksumOf(join(folder, 'b.raw'))).toBe(sum);
+    await must('qemu-img', ['convert', '-f', 'raw', '-O', 'raw', original, join(folder, 'reference.raw')]);
+    const allocated = await allocatedBytes(join(folder, 'reference.raw'));
+    expect(await allocatedBytes(join(folder, 'a.raw'))).toBe(allocated);
   });
 
   test('qemu-img convert of a qcow2 into a new folder makes an image with the same bytes', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { chown, readdir, readlink, stat } from 'node:fs/promises';
+import { chmod, chown, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { checksumOf, fingerprint } from '../helpers/contents.js';
@@ -55,8 +55,9 @@ describe('the tree of a mount', () => {
     const { repository, name } = await repositoryWithImage();
     const mounted = await mountRepository({ repository, options: ['--allow-other'] });
 
-    for (const file of ['1.raw', 'latest.raw', 'disk.raw', 'control']) {
-      const read = await run('setpriv', asNobody(['cat', mounted.path(name, file)]), { env: { LC_ALL: 'C' } });
+    const files = ['1.raw', 'latest.raw', 'disk.raw', 'control', 'status'].map((file) => mounted.path(name, file));
+    for (const file of [...files, join(mounted.mountpoint, 'control'), join(mounted.mountpoint, 'status')]) {
+      const read = await run('setpriv', asNobody(['cat', file]), { env: { LC_ALL: 'C' } });
       expect(read.stderr).toMatch(/Permission denied/);
       expect(read.status).not.toBe(0);
     }
@@ -80,6 +81,7 @@ describe('the tree of a mount', () => {
     const { repository, name } = await repositoryWithImage();
     const mounted = await mountRepository({ repository, options: ['--allow-other'] });
     await chown(mounted.path(name), NOBODY, NOBODY);
+    await chmod(mounted.path(name), 0o600);
 
     await must(
       'setpriv',
@@ -90,12 +92,15 @@ describe('the tree of a mount', () => {
         mounted.path(name),
       ]),
     );
-    const { uid, gid } = await stat(mounted.path(name));
-    expect([uid, gid]).toEqual([NOBODY, NOBODY]);
+    const owner = async (path: string): Promise<number[]> => {
+      const { uid, gid, mode } = await stat(path);
+      return [uid, gid, mode & 0o7777];
+    };
+    expect(await owner(mounted.path(name))).toEqual([NOBODY, NOBODY, 0o600]);
 
     await mounted.unmount();
     const second = await mountRepository({ repository, stateDirectory: mounted.stateDirectory });
-    expect((await stat(second.path(name))).uid).toBe(NOBODY);
+    expect(await owner(second.path(name))).toEqual([NOBODY, NOBODY, 0o600]);
   });
 
   test('snapshots and folders keep what they are: every change is refused', async () => {
