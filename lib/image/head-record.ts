@@ -4,7 +4,7 @@
  * It is written by rename, with the file and its folder synced. A layer is listed here before it is used and unlisted
  * before its files go; so what is not listed is garbage, and what is listed is there.
  */
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 
@@ -14,7 +14,7 @@ import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-r
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { LazydiskError } from '../util/errors.js';
 import type { HeadOwner } from './api.js';
-import { syncDirectory } from './layer.js';
+import { makeDirectory, syncDirectory } from './layer.js';
 
 /** One listed layer. */
 export interface ListedLayer {
@@ -87,7 +87,7 @@ export async function readHeadRecord(path: string): Promise<HeadRecord> {
 export async function writeHeadRecord(path: string, record: HeadRecord): Promise<void> {
   const base = record.base === null ? null : encodeSnapshotRecord(record.base, 'the base of a head').toString('utf8');
   const temporary = `${path}.new`;
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeDirectory(dirname(path));
   const handle = await open(temporary, 'w', 0o600);
   try {
     await handle.writeFile(`${JSON.stringify({ ...record, base }, undefined, 1)}\n`);

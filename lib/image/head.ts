@@ -370,7 +370,12 @@ export class LocalHead implements Head {
     };
     // Durable first: when that fails, nothing has been thrown away.
     const layer = base === null ? await this.createLayer() : undefined;
-    await this.kept.change({ ...next, layers: layer === undefined ? [] : [{ id: layer.id, commitIds: [] }] });
+    try {
+      await this.kept.change({ ...next, layers: layer === undefined ? [] : [{ id: layer.id, commitIds: [] }] });
+    } catch (error) {
+      layer?.close();
+      throw error;
+    }
     const old = await this.disk.switchBase(this.parts.bases.acquire(treeOf(next)), dropped);
     if (layer !== undefined) await this.disk.pushLayer(layer);
     await this.disk.retire(dropped);
@@ -386,14 +391,19 @@ export class LocalHead implements Head {
       await this.kept.change({ layers: [...below, { id: layer.id, commitIds: [] }] });
     } catch (error) {
       layer.close();
-      await layer.remove();
+      // The new record may be on the disk all the same: the files go only when it is sure that nothing lists them.
+      await this.kept.change({}).then(
+        () => layer.remove(),
+        () => undefined,
+      );
       throw error;
     }
     return this.disk.pushLayer(layer);
   }
 
   private createLayer(): Promise<Layer> {
-    return Layer.create(this.kept.directory, randomId(), blockCount(this.disk.sizeBytes));
+    const { directory } = this.kept;
+    return withRoom(this.parts.mirror, () => Layer.create(directory, randomId(), blockCount(this.disk.sizeBytes)));
   }
 
   private startRounds(): void {

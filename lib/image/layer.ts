@@ -11,7 +11,7 @@
  */
 import { closeSync, fdatasync, fsync, openSync, writeSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 import { BLOCK_SIZE } from '../format/geometry.js';
@@ -57,14 +57,23 @@ export class Layer {
 
   /** Makes the files of a new, empty layer and syncs them and their folder: it may be listed in head.json afterwards. */
   static async create(directory: string, id: string, capacityBlocks: number): Promise<Layer> {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory);
     const header: SideHeader = { sizeBytes: null, cutBlock: NO_CUT };
-    const descriptors = ['data', 'live', 'durable'].map((kind) => openSync(pathOf(directory, id, kind), 'wx+', 0o600));
-    const [data, live, durable] = descriptors as [number, number, number];
-    for (const descriptor of [live, durable]) writeHeader(descriptor, id, header);
-    await Promise.all(descriptors.map((descriptor) => fsyncAsync(descriptor)));
-    await syncDirectory(directory);
-    return new Layer(id, directory, data, live, durable, header, capacityBlocks);
+    const descriptors: number[] = [];
+    try {
+      for (const kind of ['data', 'live', 'durable']) {
+        descriptors.push(openSync(pathOf(directory, id, kind), 'wx+', 0o600));
+      }
+      const [data, live, durable] = descriptors as [number, number, number];
+      for (const descriptor of [live, durable]) writeHeader(descriptor, id, header);
+      for (const descriptor of descriptors) await fsyncAsync(descriptor);
+      await syncDirectory(directory);
+      return new Layer(id, directory, data, live, durable, header, capacityBlocks);
+    } catch (error) {
+      for (const descriptor of descriptors) closeSync(descriptor);
+      await removeLayerFiles(directory, id).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Opens the files of a listed layer. DAMAGED names the file that is not what it should be. */
@@ -244,6 +253,14 @@ export async function removeUnlistedLayers(directory: string, listed: readonly s
   for (const id of ids) {
     if (/^[0-9a-f]{32}$/.test(id) && !listed.includes(id)) await removeLayerFiles(directory, id);
   }
+}
+
+/** Makes a folder, and the folders above it; their names are durable when it resolves. */
+export async function makeDirectory(directory: string): Promise<void> {
+  const wanted = resolve(directory);
+  const topmost = await mkdir(wanted, { recursive: true, mode: 0o700 });
+  if (topmost === undefined) return;
+  for (let made = wanted; made.length >= topmost.length; made = dirname(made)) await syncDirectory(dirname(made));
 }
 
 /** Syncs a folder, so that names made or removed in it are durable. */

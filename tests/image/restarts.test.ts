@@ -1,6 +1,6 @@
 /** What a kill, a full disk or a race at an awkward moment leaves behind: nothing that was acknowledged is lost by it. */
 import { expect, jest, test } from '@jest/globals';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { Head } from '../../lib/image/api.js';
@@ -226,4 +226,12 @@ test('workers do not get a head back that has failed, not even by a commit', asy
   await world.openHead('disk');
   expect(feed.planes.size).toBe(1);
   await world.close();
+});
+
+test('a layer that could not be made leaves neither files nor open descriptors behind', async () => {
+  const directory = temporaryFolder('layers');
+  const before = readdirSync('/proc/self/fd').length;
+  await expect(Layer.create(directory, 'c'.repeat(32), 2 ** 52)).rejects.toThrow(RangeError);
+  expect(readdirSync(directory)).toEqual([]);
+  expect(readdirSync('/proc/self/fd').length).toBe(before);
 });
