@@ -220,17 +220,16 @@ export class LocalImage implements Image {
 
   private async look(): Promise<LocalHead | undefined> {
     const head = this.current;
-    if (head !== undefined) {
-      const fixed = head.record.lockHeld || head.isDirty() || head.openCount > 0 || head.committing;
-      if (fixed) return head;
-    }
+    if (head !== undefined && isFixed(head)) return head;
     const listing = await this.listing();
     const newest = listing.snapshots.at(-1);
     if (newest === undefined) return head;
     if (head !== undefined && newest.number <= head.record.seenNumber) return head;
     const record = await this.parts.listings.record(this.name, newest.number);
+    // Opened meanwhile: it stays what it is.
+    if (head !== undefined && isFixed(head)) return head;
     if (head?.isPersisted === true) {
-      // Opened meanwhile: it stays what it is.
+      // Opened in this moment: the same.
       await head.reset(record, record.number).catch((error: unknown) => {
         if (!hasCode(error, 'BUSY')) throw error;
       });
@@ -266,4 +265,9 @@ export class LocalImage implements Image {
     const base = this.ownHead?.record.base;
     return base?.number === number ? base : this.parts.listings.record(this.name, number, signal);
   }
+}
+
+/** Whether a head stays on its base, whatever others publish. */
+function isFixed(head: LocalHead): boolean {
+  return head.record.lockHeld || head.isDirty() || head.openCount > 0 || head.committing;
 }
