@@ -36,16 +36,20 @@ export async function seekExtent(
   return wanted ? undefined : disk.sizeBytes;
 }
 
+/** How long a count waits for nodes that are not local, milliseconds: stat(2) must answer while the store is away. */
+const PATIENCE_MS = 2000;
+
 /** Allocated bytes: non-zero chunks of the base, changed by what the layers say of blocks. */
 export async function countAllocated(disk: Extents): Promise<number> {
   const { base, layers } = disk;
   if (layers.length === 0) return base.tree.allocatedBytes;
+  const patience = AbortSignal.timeout(PATIENCE_MS);
   const chunkSize = base.tree.chunkSizeBytes;
   const cut = Math.min(...layers.map((layer) => layer.cutBlock));
   const planes = layers.map((layer) => layer.plane());
   let allocated = base.tree.allocatedBytes;
   const firstCutChunk = Math.ceil((cut * BLOCK_SIZE) / chunkSize);
-  if (firstCutChunk < base.chunks) allocated -= (await countOr(base, firstCutChunk)) * chunkSize;
+  if (firstCutChunk < base.chunks) allocated -= (await countOr(base, firstCutChunk, patience)) * chunkSize;
 
   let known: { readonly chunk: number; readonly inBase: boolean } | undefined;
   for (const first of touchedGroups(layers)) {
@@ -53,7 +57,7 @@ export async function countAllocated(disk: Extents): Promise<number> {
       if (isFromBase(planes, block)) continue;
       const chunk = Math.floor((block * BLOCK_SIZE) / chunkSize);
       if (known?.chunk !== chunk) {
-        known = { chunk, inBase: chunk < firstCutChunk && !(await isZeroInBase(base, chunk)) };
+        known = { chunk, inBase: chunk < firstCutChunk && !(await isZeroInBase(base, chunk, patience)) };
       }
       const isData = isFromLayer(planes, block);
       if (isData && !known.inBase) allocated += BLOCK_SIZE;
@@ -121,22 +125,22 @@ function nextTouchedBlock(layers: readonly Layer[], from: number): number | unde
 }
 
 /** What can't be asked now counts as data: an estimate, corrected when the store is back. */
-async function isZeroInBase(base: Base, chunk: number): Promise<boolean> {
+async function isZeroInBase(base: Base, chunk: number, patience: AbortSignal): Promise<boolean> {
   if (chunk >= base.chunks || base.isKnownZero(chunk)) return true;
   if (base.isHere(chunk)) return false;
   try {
-    return (await base.entry(chunk)) === null;
+    return (await base.entry(chunk, patience)) === null;
   } catch (error) {
-    if (hasCode(error, 'UNREACHABLE', 'REFUSED')) return false;
+    if (hasCode(error, 'UNREACHABLE', 'REFUSED', 'ABORTED')) return false;
     throw error;
   }
 }
 
-async function countOr(base: Base, firstChunk: number): Promise<number> {
+async function countOr(base: Base, firstChunk: number, patience: AbortSignal): Promise<number> {
   try {
-    return await base.countData(firstChunk);
+    return await base.countData(firstChunk, patience);
   } catch (error) {
-    if (hasCode(error, 'UNREACHABLE', 'REFUSED')) return 0;
+    if (hasCode(error, 'UNREACHABLE', 'REFUSED', 'ABORTED')) return 0;
     throw error;
   }
 }

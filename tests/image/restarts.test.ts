@@ -235,3 +235,17 @@ test('a layer that could not be made leaves neither files nor open descriptors b
   expect(readdirSync(directory)).toEqual([]);
   expect(readdirSync('/proc/self/fd').length).toBe(before);
 });
+
+test('the allocated size of a disk is estimated when the store does not answer', async () => {
+  const first = await ImageWorld.open(temporaryFolder('one'));
+  await withImage(first, 1);
+  await first.close();
+  const second = await ImageWorld.open(temporaryFolder('two'), { store: first.store, stateId: 'b'.repeat(32) });
+  const head = await second.openHead('disk');
+  second.store.inject({ kind: 'stall' }, { operation: 'get', key: /segments/, times: Infinity });
+  await head.write(0, Buffer.alloc(BLOCK, 2));
+  expect(await head.allocatedBytes()).toBe(4 * CHUNK);
+  second.store.clearFaults();
+  second.store.releaseStalled();
+  await second.close();
+});
