@@ -28,6 +28,7 @@ export interface ImageParts {
 
 export class LocalImage implements Image {
   private committing: Promise<unknown> = Promise.resolve();
+  private reverting = false;
   private readonly disks = new Map<number, SnapshotDisk>();
   private looking: Promise<LocalHead | undefined> | undefined;
 
@@ -90,6 +91,7 @@ export class LocalImage implements Image {
     const head = await this.head(options.signal);
     if (head?.exists !== true) throw new LazydiskError('NOT_FOUND', `${this.name} has no disk to commit.`);
     if (head.committing) throw new LazydiskError('BUSY', `A commit of ${this.name} is running: wait for its end.`);
+    if (this.reverting) throw new LazydiskError('BUSY', `A revert of ${this.name} is running: wait for its end.`);
     head.committing = true;
     const { closing, commits } = this.parts;
     const signal = options.signal === undefined ? closing : AbortSignal.any([closing, options.signal]);
@@ -111,15 +113,16 @@ export class LocalImage implements Image {
     this.assertWritable();
     const head = await this.head();
     if (head?.exists !== true) throw new LazydiskError('NOT_FOUND', `${this.name} has no disk to revert.`);
+    const listing = number === undefined ? undefined : await this.listing();
+    const record = number === undefined ? head.record.base : await this.livingRecord(number);
     this.assertIdle(head, 'revert');
-    if (number === undefined) {
-      await head.reset(head.record.base, head.record.seenNumber);
-      return;
+    // From here to its end no commit begins: each would work on what the other takes away.
+    this.reverting = true;
+    try {
+      await head.reset(record, Math.max(head.record.seenNumber, (listing?.nextNumber ?? 0) - 1));
+    } finally {
+      this.reverting = false;
     }
-    const listing = await this.listing();
-    const record = await this.livingRecord(number);
-    this.assertIdle(head, 'revert');
-    await head.reset(record, Math.max(head.record.seenNumber, listing.nextNumber - 1));
   }
 
   async status(): Promise<ImageStatus> {

@@ -245,3 +245,18 @@ test('what a revert has thrown away is passed over when its record turns up', as
   expect(await firstByte(reverted)).toBe(1);
   await world.close();
 });
+
+// S33
+test('a commit does not begin while a revert runs', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(4096, 9));
+  head.closeForWriting();
+  head.closed();
+  const image = (await world.catalogue.find('disk'))!;
+  const outcomes = await Promise.all([codeOf(image.revert()), codeOf(image.commit({}))]);
+  expect(outcomes).toContain('BUSY');
+  expect(await firstByte(await image.head())).toBe(outcomes[0] === 'BUSY' ? 9 : 1);
+  await world.close();
+});
