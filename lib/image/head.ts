@@ -11,7 +11,7 @@ import { randomId } from '../format/checksums.js';
 import { blockCount } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
-import { LazydiskError } from '../util/errors.js';
+import { LazydiskError, messageOf } from '../util/errors.js';
 import type { Head, HeadOwner } from './api.js';
 import type { Base, BaseTree } from './base.js';
 import { HeadDisk } from './head-disk.js';
@@ -88,7 +88,9 @@ export class LocalHead implements Head {
     const layers: Layer[] = [];
     for (const { id } of record.layers) layers.push(await Layer.open(kept.directory, id, blocks, trusted));
     const disk = new HeadDisk(parts, parts.bases.acquire(treeOf(record)), layers);
-    await kept.change({ bootId: parts.bootId });
+    // At the latest since now, when the kill came before the first note.
+    const dirtySinceMs = record.dirtySinceMs ?? (disk.isDirty() ? parts.now() : null);
+    await kept.change({ bootId: parts.bootId, dirtySinceMs });
     await removeUnlistedLayers(
       kept.directory,
       record.layers.map((layer) => layer.id),
@@ -406,10 +408,17 @@ export class LocalHead implements Head {
     return withRoom(this.parts.mirror, () => Layer.create(directory, randomId(), blockCount(this.disk.sizeBytes)));
   }
 
+  /** Since when there is something that is in no snapshot: kept, so that a restart knows it. */
+  private noteDirty(): void {
+    this.kept.change({ dirtySinceMs: this.parts.now() }).catch((error: unknown) => {
+      this.parts.log.warn(`The record of ${this.record.image} could not be written.`, { error: messageOf(error) });
+    });
+  }
+
   private startRounds(): void {
     if (this.timer !== undefined) return;
     this.timer = setInterval(() => {
-      if (this.disk.isDirty()) this.kept.noteDirtySince(this.parts.now());
+      if (this.disk.isDirty() && this.record.dirtySinceMs === null) this.noteDirty();
       // A failed round has told the log, and every later request.
       if (this.disk.failure === undefined && this.disk.rounds.isNeeded()) this.fsync().catch(() => undefined);
     }, ROUND_INTERVAL_MS);

@@ -45,9 +45,4 @@ export class KeptRecord {
     this.writing = written.catch(() => undefined);
     await written;
   }
-
-  /** Since when there is something that is in no snapshot; goes to the disk with the next change. */
-  noteDirtySince(timeMs: number): void {
-    if (this.current.dirtySinceMs === null) this.current = { ...this.current, dirtySinceMs: timeMs };
-  }
 }

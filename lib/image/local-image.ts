@@ -128,14 +128,18 @@ export class LocalImage implements Image {
   async status(): Promise<ImageStatus> {
     const { listings, heads } = this.parts;
     const head = await this.head();
-    const lock = (await this.listing()).writer;
+    const listing = await this.listing();
+    const lock = listing.writer;
+    // A read-only mount has no head: what it shows is the newest snapshot.
+    const number = head?.record.base?.number ?? (head === undefined ? listing.snapshots.at(-1)?.number : undefined);
+    const sizeBytes = head?.sizeBytes() ?? (number === undefined ? 0 : (await this.livingRecord(number)).sizeBytes);
     const failure = head?.disk.failure?.message ?? null;
     const health: Health = listings.isOffline() ? 'offline' : failure === null ? 'ok' : 'degraded';
     return {
       image: this.name,
       imageId: this.id,
-      sizeBytes: head?.sizeBytes() ?? 0,
-      baseNumber: head?.record.base?.number ?? null,
+      sizeBytes,
+      baseNumber: number ?? null,
       health,
       localBytes: head?.disk.currentBase.localBytes() ?? 0,
       dirtyBytes: head?.disk.dirtyBytes() ?? 0,

@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { lazydisk } from '../helpers/program.js';
 import { createRepository, describeS3 } from '../helpers/repositories.js';
+import { temporaryFolder } from '../helpers/temporary.js';
 
 cleanUpAfter('each');
 
@@ -37,4 +38,30 @@ describeS3('on a real server, one clear sentence and status 5 or 3', () => {
     expect(status).toBe(3);
     expect(stderr).toContain('lazydisk init');
   }, 60_000);
+
+  // Mounting needs root; the sentence comes back through the daemon that ends.
+  (process.getuid?.() === 0 ? test : test.skip)(
+    'through the daemon of a mount too, which leaves nothing mounted',
+    async () => {
+      const { env, url } = await createRepository('s3');
+      const mountpoint = temporaryFolder('mountpoint');
+      const state = temporaryFolder('state');
+      const mountOf = (repository: string): string[] => ['mount', repository, mountpoint, '--state', `${state}/s`];
+      const bucket = await failure(mountOf('s3://lazydisk-there-is-no-such-bucket/x'), env);
+      expect(bucket.status).toBe(5);
+      expect(bucket.stderr).toContain('lazydisk-there-is-no-such-bucket');
+      const secret = await failure(mountOf(url), { ...env, AWS_SECRET_ACCESS_KEY: 'wrong-secret-words' });
+      expect(secret.status).toBe(5);
+      expect(secret.stderr).not.toContain('wrong-secret-words');
+      const refused = await failure(mountOf(url), {
+        ...env,
+        AWS_ENDPOINT_URL: 'http://127.0.0.1:9',
+        AWS_ENDPOINT_URL_S3: undefined,
+      });
+      expect(refused.status).toBe(5);
+      expect(refused.stderr).toContain('127.0.0.1:9');
+      expect((await failure(mountOf(`${url}/deeper`), env)).status).toBe(3);
+    },
+    90_000,
+  );
 });
