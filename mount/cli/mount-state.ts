@@ -22,7 +22,7 @@ import {
 import type { StackedStore } from './store-stack.js';
 
 /** How long a start waits for the store: a user sits before it when nothing is known, a boot of the host when it is. */
-const FIRST_START_MS = 30_000;
+const FIRST_START_MS = 10_000;
 const KNOWN_START_MS = 5_000;
 
 export interface ChosenState {
