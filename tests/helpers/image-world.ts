@@ -18,6 +18,7 @@ import { chunkSource } from '../../lib/repository/chunk-source.js';
 import { initRepository } from '../../lib/repository/repository.js';
 import type { Repository } from '../../lib/repository/api.js';
 import { MemoryStore } from '../../lib/store/memory-store.js';
+import { LazydiskError } from '../../lib/util/errors.js';
 import { silentLog } from '../../lib/util/log.js';
 import { FaultyStore } from './faulty-store.js';
 
@@ -129,4 +130,28 @@ export class ImageWorld {
       },
     });
   }
+}
+
+/** Makes an image of `chunks` chunks full of one byte, committed as snapshot 1, and closes it. */
+export async function withImage(world: ImageWorld, fill: number, chunks = 4, name = 'disk'): Promise<void> {
+  await (await world.catalogue.create(name)).createHead();
+  const head = await world.openHead(name);
+  await head.write(0, Buffer.alloc(chunks * CHUNK, fill));
+  await (await world.catalogue.find(name))!.commit({});
+  shut(head);
+}
+
+/** Closes a head that was opened for writing. */
+export function shut(head: Head): void {
+  head.closeForWriting();
+  head.closed();
+}
+
+/** The code with which a promise was rejected, `undefined` when it was not. */
+export async function codeOf(promise: Promise<unknown>): Promise<string> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  return error instanceof LazydiskError ? error.code : String(error);
 }

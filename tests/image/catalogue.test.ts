@@ -2,29 +2,11 @@
 import { expect, test } from '@jest/globals';
 
 import type { Disk } from '../../lib/image/api.js';
-import { LazydiskError } from '../../lib/util/errors.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
-import { CHUNK, ImageWorld } from '../helpers/image-world.js';
+import { CHUNK, codeOf, ImageWorld, shut, withImage } from '../helpers/image-world.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 
 cleanUpAfter('each');
-
-async function withImage(world: ImageWorld, fill: number, chunks = 4): Promise<void> {
-  await (await world.catalogue.create('disk')).createHead();
-  const head = await world.openHead('disk');
-  await head.write(0, Buffer.alloc(chunks * CHUNK, fill));
-  await (await world.catalogue.find('disk'))!.commit({});
-  head.closeForWriting();
-  head.closed();
-}
-
-async function codeOf(promise: Promise<unknown>): Promise<string> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  return error instanceof LazydiskError ? error.code : String(error);
-}
 
 async function firstByte(disk: Disk | undefined): Promise<number | undefined> {
   return (await disk!.read(0, 1))[0];
@@ -54,8 +36,7 @@ test('a clean head follows what another host has published, with another content
   const head = await first.openHead('disk');
   await head.write(0, Buffer.alloc(4096, 2));
   await (await first.catalogue.find('disk'))!.commit({});
-  head.closeForWriting();
-  head.closed();
+  shut(head);
   await first.close();
   expect(await codeOf(before.openForWriting())).toBe('STALE');
   const after = (await (await second.catalogue.find('disk'))!.head())!;
@@ -97,8 +78,7 @@ test('a host that has read a chunk uploads nothing when it is written at another
   const head = await first.openHead('disk');
   await head.write(CHUNK, Buffer.alloc(CHUNK, 2));
   await (await first.catalogue.find('disk'))!.commit({});
-  head.closeForWriting();
-  head.closed();
+  shut(head);
   await first.close();
   const second = await ImageWorld.open(temporaryFolder('two'), { store: first.store, stateId: 'b'.repeat(32) });
   const copy = await second.openHead('disk');
@@ -232,8 +212,7 @@ test('what a revert has thrown away is passed over when its record turns up', as
   await image.commit({}).catch(() => undefined);
   world.onCommitStep = () => undefined;
   world.store.setOutage(true);
-  head.closeForWriting();
-  head.closed();
+  shut(head);
   await image.revert();
   world.store.clearFaults();
   const reverted = await world.openHead('disk');
@@ -252,8 +231,7 @@ test('a commit does not begin while a revert runs', async () => {
   await withImage(world, 1);
   const head = await world.openHead('disk');
   await head.write(0, Buffer.alloc(4096, 9));
-  head.closeForWriting();
-  head.closed();
+  shut(head);
   const image = (await world.catalogue.find('disk'))!;
   const outcomes = await Promise.all([codeOf(image.revert()), codeOf(image.commit({}))]);
   expect(outcomes).toContain('BUSY');

@@ -7,9 +7,8 @@ import type { Head } from '../../lib/image/api.js';
 import { Layer } from '../../lib/image/layer.js';
 import type { Plane, PlaneFeed } from '../../lib/image/plane.js';
 import { serveRead, serveWrite } from '../../lib/image/serve.js';
-import { LazydiskError } from '../../lib/util/errors.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
-import { CHUNK, ImageWorld } from '../helpers/image-world.js';
+import { CHUNK, codeOf, ImageWorld, shut, withImage } from '../helpers/image-world.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 
 cleanUpAfter('each');
@@ -28,27 +27,6 @@ class KeptPlanes implements PlaneFeed {
   withdraw(key: number): void {
     this.planes.delete(key);
   }
-}
-
-async function withImage(world: ImageWorld, fill: number, chunks = 4, name = 'disk'): Promise<void> {
-  await (await world.catalogue.create(name)).createHead();
-  const head = await world.openHead(name);
-  await head.write(0, Buffer.alloc(chunks * CHUNK, fill));
-  await (await world.catalogue.find(name))!.commit({});
-  shut(head);
-}
-
-function shut(head: Head): void {
-  head.closeForWriting();
-  head.closed();
-}
-
-async function codeOf(promise: Promise<unknown>): Promise<string> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  return error instanceof LazydiskError ? error.code : String(error);
 }
 
 async function byteAt(head: Head, offset: number): Promise<number | undefined> {
