@@ -308,7 +308,7 @@ export class LocalHead implements Head {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.timer);
+    this.stopRounds();
     await this.turn;
     await this.disk.close();
   }
@@ -406,6 +406,11 @@ export class LocalHead implements Head {
   private createLayer(): Promise<Layer> {
     const { directory } = this.kept;
     return withRoom(this.parts.mirror, () => Layer.create(directory, randomId(), blockCount(this.disk.sizeBytes)));
+  }
+
+  /** Nothing happens by itself any more; what is asked for still does. */
+  stopRounds(): void {
+    clearInterval(this.timer);
   }
 
   /** Since when there is something that is in no snapshot: kept, so that a restart knows it. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Catalogue, Head } from '../../lib/image/api.js';
 import { openCatalogue } from '../../lib/image/catalogue.js';
 import type { CommitStep } from '../../lib/image/commit.js';
+import { LocalHead } from '../../lib/image/head.js';
 import { noFeed } from '../../lib/image/plane.js';
 import type { PlaneFeed } from '../../lib/image/plane.js';
 import type { Mirror } from '../../lib/mirror/api.js';
@@ -30,6 +31,8 @@ export class ImageWorld {
   mirror!: Mirror;
   private database!: LocalDatabase;
   private boot = 0;
+  /** Heads that were opened for writing in this life. */
+  private readonly running = new Set<LocalHead>();
   /** Called after each step of a commit; throw in it to fail there. */
   onCommitStep: (step: CommitStep) => void = () => undefined;
 
@@ -79,6 +82,9 @@ export class ImageWorld {
 
   /** Ends as kill -9 does: nothing is flushed by us, the page cache stays. The old objects are left alone. */
   async crash(options: { newBoot?: boolean } = {}): Promise<void> {
+    // A dead process runs no timers.
+    for (const head of this.running) head.stopRounds();
+    this.running.clear();
     await this.mirror.close();
     await this.database.close();
     if (options.newBoot === true) this.boot++;
@@ -98,6 +104,7 @@ export class ImageWorld {
     if (head === undefined) throw new Error(`${name} has no head`);
     await head.openForWriting();
     head.opened();
+    if (head instanceof LocalHead) this.running.add(head);
     return head;
   }
 
