@@ -121,8 +121,8 @@ export function writeHere(
   if (Atomics.load(plane.control, CONTROL_DIRTY) === 0) Atomics.store(plane.control, CONTROL_DIRTY, 1);
 }
 
-/** Whether a write covers a part only of a block that is not data in the layer. */
-export function hasForeignEdge(layer: LayerPlane, offset: number, length: number): boolean {
+/** Whether a write covers a part only of a block that is not data in the layer. compose.ts lists such blocks; this allocates nothing. */
+function hasForeignEdge(layer: LayerPlane, offset: number, length: number): boolean {
   if (offset % BLOCK_SIZE !== 0 && layer.states[Math.floor(offset / BLOCK_SIZE)] !== DATA) return true;
   const end = offset + length;
   return end % BLOCK_SIZE !== 0 && layer.states[Math.floor(end / BLOCK_SIZE)] !== DATA;
