@@ -32,7 +32,15 @@ export { openStore, type OpenStoreOptions } from './store/open-store.js';
 export { MemoryStore } from './store/memory-store.js';
 export { limiting, type LimitingOptions } from './store/limiting.js';
 export { retrying, type RetryingOptions } from './store/retrying.js';
-export type { ByteRange, CallOptions, Listing, ObjectStore, StoredObject } from './store/object-store.js';
+export type {
+  ByteRange,
+  CallOptions,
+  GetOptions,
+  Listing,
+  ObjectStore,
+  OnBytes,
+  StoredObject,
+} from './store/object-store.js';
 
 // Repositories.
 export { initRepository, openRepository, type InitOptions } from './repository/repository.js';

@@ -3,6 +3,7 @@
  */
 import type { Bytes, ChunkNumber, SlotNumber } from '../format/geometry.js';
 import type { ChunkId, ChunkReference, Place } from '../format/references.js';
+import type { OnBytes } from '../store/object-store.js';
 
 /** Values in a slot map. Workers read them, only the mirror writes them. */
 export const SLOT_UNKNOWN = 0;
@@ -46,8 +47,12 @@ export interface SlotFile {
 
 /** Where missing chunks come from. Rejects as ObjectStore.get does. */
 export interface ChunkSource {
-  /** Reads `lengthBytes` from a segment. One ranged GET. */
-  read(place: Pick<Place, 'segment' | 'offsetBytes'> & { lengthBytes: Bytes }, signal: AbortSignal): Promise<Buffer>;
+  /** Reads `lengthBytes` from a segment. One ranged GET. `onBytes` hears of them as they arrive, or once. */
+  read(
+    place: Pick<Place, 'segment' | 'offsetBytes'> & { lengthBytes: Bytes },
+    signal: AbortSignal,
+    onBytes?: OnBytes,
+  ): Promise<Buffer>;
 }
 
 export interface MirrorStatistics {

@@ -6,7 +6,7 @@ import { sha256, sha256OffThread } from '../format/checksums.js';
 import { segmentKey } from '../format/keys.js';
 import { damaged } from '../format/json.js';
 import type { Place } from '../format/references.js';
-import type { ObjectStore } from '../store/object-store.js';
+import type { ObjectStore, OnBytes } from '../store/object-store.js';
 import { hasCode } from '../util/errors.js';
 
 /** Below this, hashing here is cheaper than the way to another thread. */
@@ -26,15 +26,17 @@ export async function fetchVerified(
   }
 }
 
-/** A range of a segment. DAMAGED when the segment is missing or too short. One ranged GET. */
+/** A range of a segment, told as it arrives. DAMAGED when the segment is missing or too short. One ranged GET. */
 export async function readSegmentRange(
   store: ObjectStore,
   range: { readonly segment: string; readonly offsetBytes: number; readonly lengthBytes: number },
   signal?: AbortSignal,
+  onBytes?: OnBytes,
 ): Promise<Buffer> {
   const key = segmentKey(range.segment);
+  const { offsetBytes, lengthBytes } = range;
   try {
-    return await store.get(key, { range: { offsetBytes: range.offsetBytes, lengthBytes: range.lengthBytes }, signal });
+    return await store.get(key, { range: { offsetBytes, lengthBytes }, signal, onBytes });
   } catch (error) {
     if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) {
       throw damaged(key, 'it is missing, and something points to it', error);

@@ -21,7 +21,7 @@ import { checkRange, keyExists, noSuchKey, rangePastEnd, throwIfAborted } from '
 import { directoryError, linkError } from './directory-errors.js';
 import { listDirectory } from './directory-listing.js';
 import { checkKey, checkPrefix, TEMPORARY_DIRECTORY } from './keys.js';
-import type { ByteRange, CallOptions, Listing, ObjectStore } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore } from './object-store.js';
 
 export class DirectoryStore implements ObjectStore {
   readonly location: string;
@@ -37,7 +37,7 @@ export class DirectoryStore implements ObjectStore {
     this.files = new AtomicFiles(this.root, join(this.root, TEMPORARY_DIRECTORY));
   }
 
-  async get(key: string, options: CallOptions & { readonly range?: ByteRange | undefined } = {}): Promise<Buffer> {
+  async get(key: string, options: GetOptions = {}): Promise<Buffer> {
     checkKey(key);
     checkRange(options.range);
     throwIfAborted(options.signal, this.location);
@@ -112,11 +112,7 @@ export class DirectoryStore implements ObjectStore {
     // Nothing is held between calls.
   }
 
-  private async read(
-    file: FileHandle,
-    key: string,
-    options: CallOptions & { readonly range?: ByteRange | undefined },
-  ): Promise<Buffer> {
+  private async read(file: FileHandle, key: string, options: GetOptions): Promise<Buffer> {
     const found = await file.stat();
     if (!found.isFile()) throw noSuchKey(this.location, key);
     const range = options.range ?? { offsetBytes: 0, lengthBytes: found.size };
@@ -131,6 +127,7 @@ export class DirectoryStore implements ObjectStore {
       // Objects never shrink by our hand: somebody else cut this one while it was read.
       if (bytesRead === 0) throw rangePastEnd(this.location, key, range, range.offsetBytes + done);
       done += bytesRead;
+      options.onBytes?.(bytes, done);
     }
     return bytes;
   }

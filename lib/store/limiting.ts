@@ -9,7 +9,7 @@
  * are meant to be wider than those, and protect memory and the server from all users of the store together.
  */
 import { abortedError } from './calls.js';
-import type { ByteRange, CallOptions, Listing, ObjectStore } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore } from './object-store.js';
 import { Semaphore, type Release } from './semaphore.js';
 
 export interface LimitingOptions {
@@ -60,7 +60,7 @@ class LimitingStore implements ObjectStore {
     return this.store.location;
   }
 
-  get(key: string, options: CallOptions & { readonly range?: ByteRange | undefined } = {}): Promise<Buffer> {
+  get(key: string, options: GetOptions = {}): Promise<Buffer> {
     const bytes = options.range?.lengthBytes ?? WHOLE_GET_BYTES;
     return this.within(this.reads, bytes, options.signal, () => this.store.get(key, options));
   }

@@ -6,7 +6,7 @@
  */
 import { abortedError, checkRange, keyExists, listingOf, noSuchKey, rangePastEnd, throwIfAborted } from './calls.js';
 import { checkKey, checkPrefix } from './keys.js';
-import type { ByteRange, CallOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
 
 interface Stored {
   readonly bytes: Buffer;
@@ -22,17 +22,18 @@ export class MemoryStore implements ObjectStore {
     private readonly nowMs: () => number = Date.now,
   ) {}
 
-  async get(key: string, options: CallOptions & { readonly range?: ByteRange | undefined } = {}): Promise<Buffer> {
+  async get(key: string, options: GetOptions = {}): Promise<Buffer> {
     checkKey(key);
     checkRange(options.range);
     await this.turn(options.signal);
     const found = this.stored.get(key);
     if (found === undefined) throw noSuchKey(this.location, key);
-    const { range } = options;
-    if (range === undefined) return copyOf(found.bytes);
+    const range = options.range ?? { offsetBytes: 0, lengthBytes: found.bytes.length };
     const end = range.offsetBytes + range.lengthBytes;
     if (end > found.bytes.length) throw rangePastEnd(this.location, key, range, found.bytes.length);
-    return copyOf(found.bytes.subarray(range.offsetBytes, end));
+    const copy = copyOf(found.bytes.subarray(range.offsetBytes, end));
+    if (copy.length > 0) options.onBytes?.(copy, copy.length);
+    return copy;
   }
 
   async put(

@@ -43,12 +43,27 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/**
+ * Told of a body as it arrives: the first `filledBytes` bytes of `whole` are there, and stay. `whole` is the very buffer that
+ * the get will return, and it is the caller's to read from then on. A try that begins again brings another buffer, so
+ * `filledBytes` may fall. The last call before the get resolves tells of all bytes (an empty object has none); none comes
+ * after the get has settled. It must return at once and must not throw.
+ */
+export type OnBytes = (whole: Buffer, filledBytes: number) => void;
+
+export interface GetOptions extends CallOptions {
+  /** Undefined: the whole object. */
+  readonly range?: ByteRange | undefined;
+  /** A store may call it for each piece that a connection brings, or once. */
+  readonly onBytes?: OnBytes | undefined;
+}
+
 export interface ObjectStore {
   /** What it is, for messages: `s3://bucket/prefix`, `file:///dir`. Never holds credentials. */
   readonly location: string;
 
   /** The whole object, or exactly the range. The buffer belongs to the caller. */
-  get(key: string, options?: CallOptions & { readonly range?: ByteRange | undefined }): Promise<Buffer>;
+  get(key: string, options?: GetOptions): Promise<Buffer>;
 
   /**
    * Stores the bytes under the key, whole or not at all, durable when it resolves. With `ifAbsent` exactly one of any

@@ -20,7 +20,7 @@
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
 import { abortedError, onAbort, throwIfAborted } from './calls.js';
 import { systemClock, type Clock } from './clock.js';
-import type { ByteRange, CallOptions, Listing, ObjectStore } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore } from './object-store.js';
 
 /** An attempt that failed and will be made again. */
 export interface Retry {
@@ -92,7 +92,7 @@ class RetryingStore implements ObjectStore {
     return this.store.location;
   }
 
-  get(key: string, options: CallOptions & { readonly range?: ByteRange | undefined } = {}): Promise<Buffer> {
+  get(key: string, options: GetOptions = {}): Promise<Buffer> {
     const call: Call = { operation: 'get', key, bytes: options.range?.lengthBytes ?? 0, signal: options.signal };
     return this.persist(call, (signal) => this.store.get(key, { ...options, signal }));
   }

@@ -9,7 +9,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { LazydiskError } from '../util/errors.js';
 import { rangePastEnd } from './calls.js';
-import type { ByteRange } from './object-store.js';
+import type { ByteRange, OnBytes } from './object-store.js';
 
 export interface AskedObject {
   readonly location: string;
@@ -36,24 +36,46 @@ export function expectedSize(response: IncomingMessage | undefined, asked: Asked
   return range.lengthBytes;
 }
 
-/** The whole body, which must be of this size when one is given. */
-export async function readBody(body: Readable, sizeBytes: number | undefined): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let received = 0;
-  for await (const piece of body as AsyncIterable<Buffer>) {
-    received += piece.length;
-    // More than was announced must not fill the memory.
-    if (sizeBytes !== undefined && received > sizeBytes) break;
-    pieces.push(piece);
-  }
-  if (sizeBytes !== undefined && received !== sizeBytes) {
-    throw new Error(`the body had ${received} bytes and not the announced ${sizeBytes}`);
-  }
+/**
+ * The whole body, which must be of this size when one is given. `onBytes` hears of each piece as it comes when the size is
+ * known, and once at the end when it is not.
+ */
+export async function readBody(
+  body: Readable,
+  sizeBytes: number | undefined,
+  onBytes: OnBytes = () => undefined,
+): Promise<Buffer> {
+  const pieces = body as AsyncIterable<Buffer>;
+  return sizeBytes === undefined ? readUnmeasured(pieces, onBytes) : readMeasured(pieces, sizeBytes, onBytes);
+}
+
+async function readMeasured(pieces: AsyncIterable<Buffer>, sizeBytes: number, onBytes: OnBytes): Promise<Buffer> {
   // Not from Node's buffer pool: the caller may transfer it to a worker.
-  const whole = Buffer.allocUnsafeSlow(received);
+  const whole = Buffer.allocUnsafeSlow(sizeBytes);
+  let received = 0;
+  for await (const piece of pieces) {
+    // More than was announced must not fill the memory.
+    if (received + piece.length > sizeBytes) throw wrongLength(`more than ${received}`, sizeBytes);
+    received += piece.copy(whole, received);
+    onBytes(whole, received);
+  }
+  if (received !== sizeBytes) throw wrongLength(String(received), sizeBytes);
+  return whole;
+}
+
+async function readUnmeasured(body: AsyncIterable<Buffer>, onBytes: OnBytes): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of body) pieces.push(piece);
+  const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  const whole = Buffer.allocUnsafeSlow(sizeBytes);
   let at = 0;
   for (const piece of pieces) at += piece.copy(whole, at);
+  if (sizeBytes > 0) onBytes(whole, sizeBytes);
   return whole;
+}
+
+function wrongLength(received: string, announced: number): Error {
+  return new Error(`the body had ${received} bytes and not the announced ${announced}`);
 }
 
 function ignoredRange({ location, key, range }: AskedObject): LazydiskError {

@@ -17,7 +17,7 @@ import { hasCode, LazydiskError } from '../util/errors.js';
 import { checkRange, throwIfAborted } from './calls.js';
 import { checkKey, checkPrefix, compareKeys, keyProblem } from './keys.js';
 import { formatLocation, type S3Location } from './location.js';
-import type { ByteRange, CallOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
 import { expectedSize, readBody } from './s3-body.js';
 import { isIdentityTrouble, s3Error, type S3Operation } from './s3-errors.js';
 import type { S3Settings } from './s3-settings.js';
@@ -48,15 +48,16 @@ export class S3Store implements ObjectStore {
     this.transport = new S3Transport(settings.endpoint.secure, idleTimeoutMs);
   }
 
-  async get(key: string, options: CallOptions & { readonly range?: ByteRange | undefined } = {}): Promise<Buffer> {
+  async get(key: string, options: GetOptions = {}): Promise<Buffer> {
     checkKey(key);
-    const { range } = options;
+    const { range, onBytes } = options;
     checkRange(range);
     return this.call('get', key, options.signal, async (client, exchange) => {
       const { offsetBytes, lengthBytes } = range ?? { offsetBytes: 0, lengthBytes: 0 };
       const body = await client.getPartialObject(this.where.bucket, this.keyPrefix + key, offsetBytes, lengthBytes);
       try {
-        return await readBody(body, expectedSize(exchange.response, { location: this.location, key, range }));
+        const sizeBytes = expectedSize(exchange.response, { location: this.location, key, range });
+        return await readBody(body, sizeBytes, onBytes);
       } finally {
         body.destroy();
       }

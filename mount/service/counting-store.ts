@@ -2,7 +2,7 @@
  * Decorator: counts requests and failures for `status`. It stands below the one that tries again, so that every attempt
  * counts. A missing key, a key that exists, and a call that was given up by its caller are answers, not errors.
  */
-import type { ByteRange, CallOptions, Listing, ObjectStore } from '../../lib/store/object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore } from '../../lib/store/object-store.js';
 import { hasCode, messageOf } from '../../lib/util/errors.js';
 import type { StoreStatistics } from '../tree/status-schema.js';
 
@@ -24,7 +24,7 @@ export class CountingStore implements ObjectStore {
     return { requests: this.requests, errors: this.errors, lastError: this.lastError };
   }
 
-  get(key: string, options?: CallOptions & { readonly range?: ByteRange | undefined }): Promise<Buffer> {
+  get(key: string, options?: GetOptions): Promise<Buffer> {
     return this.counted(this.store.get(key, options));
   }
 

@@ -6,7 +6,7 @@
  * effect. Counted are the calls that come in, whatever becomes of them, and the bytes that came through.
  */
 import { LazydiskError } from '../../lib/util/errors.js';
-import type { ByteRange, CallOptions, Listing, ObjectStore } from '../../lib/store/object-store.js';
+import type { ByteRange, CallOptions, GetOptions, Listing, ObjectStore } from '../../lib/store/object-store.js';
 
 export type StoreOperation = 'get' | 'put' | 'list' | 'delete';
 
@@ -118,9 +118,13 @@ export class FaultyStore implements ObjectStore {
     }
   }
 
-  get(key: string, options: CallOptions & { readonly range?: ByteRange | undefined } = {}): Promise<Buffer> {
+  get(key: string, options: GetOptions = {}): Promise<Buffer> {
     return this.run({ operation: 'get', key, range: options.range }, options.signal, async (fault) => {
-      const bytes = spoil(await this.inner.get(key, options), fault);
+      const isSpoilt = fault?.kind === 'truncate' || fault?.kind === 'flip-bit';
+      // Nobody may see the good bytes of a get whose bytes are bad.
+      const inner = isSpoilt ? { ...options, onBytes: undefined } : options;
+      const bytes = spoil(await this.inner.get(key, inner), fault);
+      if (isSpoilt && bytes.length > 0) options.onBytes?.(bytes, bytes.length);
       this.counts.get.bytes += bytes.length;
       return bytes;
     });

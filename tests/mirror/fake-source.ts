@@ -7,6 +7,7 @@ import type { ChunkReference } from '../../lib/format/references.js';
 import type { ChunkSource, Lease, Mirror, SlotMap, WantedChunk } from '../../lib/mirror/api.js';
 import { FIRST_SLOT } from '../../lib/mirror/api.js';
 import { openMirror, type MirrorOptions } from '../../lib/mirror/mirror.js';
+import type { OnBytes } from '../../lib/store/object-store.js';
 import { noWorkers } from '../../lib/mirror/worker-fence.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
@@ -52,12 +53,14 @@ export class FakeSource implements ChunkSource {
     }));
   }
 
-  async read(request: Request, signal: AbortSignal): Promise<Buffer> {
+  async read(request: Request, signal: AbortSignal, onBytes?: OnBytes): Promise<Buffer> {
     this.requests.push(request);
     const segment = this.segments.get(request.segment);
     if (segment === undefined) throw new LazydiskError('NOT_FOUND', `no segment ${request.segment}`);
     const bytes = Buffer.from(segment.subarray(request.offsetBytes, request.offsetBytes + request.lengthBytes));
-    return this.fault === undefined ? bytes : this.fault(request, bytes, signal);
+    const given = this.fault === undefined ? bytes : await this.fault(request, bytes, signal);
+    if (given.length > 0) onBytes?.(given, given.length);
+    return given;
   }
 }
 

@@ -211,6 +211,79 @@ describe('the S3 store takes no body for success that is not exactly what was as
   });
 });
 
+describe('the S3 store tells of a body as it comes', () => {
+  const head = { 'content-range': 'bytes 10-29/100', 'content-length': '20' };
+
+  it('while the rest of it is still to come', async () => {
+    let goOn: () => void = () => undefined;
+    server.answer = (_, response) => {
+      response.writeHead(206, head);
+      response.write(Buffer.alloc(8, 1));
+      goOn = () => void response.end(Buffer.alloc(12, 2));
+    };
+    const heard: number[] = [];
+    const bytes = await store.get('key', {
+      range: RANGE,
+      onBytes: (whole, filledBytes) => {
+        expect(whole.subarray(0, 8)).toEqual(Buffer.alloc(8, 1));
+        heard.push(filledBytes);
+        // Without being told of the first part, nobody would let the second one go.
+        goOn();
+      },
+    });
+    expect(heard).toEqual([8, 20]);
+    expect(bytes).toEqual(Buffer.concat([Buffer.alloc(8, 1), Buffer.alloc(12, 2)]));
+  });
+
+  it('and, tried again after it broke off, from the start, in another buffer', async () => {
+    let answers = 0;
+    server.answer = (_, response) => {
+      answers += 1;
+      response.writeHead(206, head);
+      if (answers === 1) response.write(Buffer.alloc(15, 7), () => response.destroy());
+      else response.end(Buffer.alloc(20, 9));
+    };
+    const heard: { whole: Buffer; filledBytes: number }[] = [];
+    const patient = retrying(store, { timeoutMs: 10_000, random: () => 0 });
+    const bytes = await patient.get('key', {
+      range: RANGE,
+      onBytes: (whole, filledBytes) => heard.push({ whole, filledBytes }),
+    });
+    expect(heard.map(({ filledBytes }) => filledBytes)).toEqual([15, 20]);
+    expect(heard[0]!.whole).not.toBe(bytes);
+    expect(heard[1]!.whole).toBe(bytes);
+    expect(bytes).toEqual(Buffer.alloc(20, 9));
+  });
+
+  it('never of more than was asked for, and not after an abort', async () => {
+    server.answer = body(206, { 'content-range': 'bytes 10-29/100', 'transfer-encoding': 'chunked' }, Buffer.alloc(21));
+    const heard: number[] = [];
+    const listen = (_: Buffer, filledBytes: number): number => heard.push(filledBytes);
+    expect(await failure(store.get('key', { range: RANGE, onBytes: listen }))).toMatchObject({ code: 'UNREACHABLE' });
+    expect(heard.every((filledBytes) => filledBytes <= 20)).toBe(true);
+
+    let rest: () => Promise<void> = () => Promise.resolve();
+    server.answer = (_, response) => {
+      response.writeHead(206, head);
+      response.write(Buffer.alloc(8));
+      rest = () => new Promise((resolve) => response.end(Buffer.alloc(12), () => resolve()));
+    };
+    const controller = new AbortController();
+    const afterAbort: number[] = [];
+    const get = store.get('key', {
+      range: RANGE,
+      signal: controller.signal,
+      onBytes: (_whole, filledBytes) => {
+        if (controller.signal.aborted) afterAbort.push(filledBytes);
+        controller.abort();
+      },
+    });
+    expect(await failure(get)).toMatchObject({ code: 'ABORTED' });
+    await Promise.race([rest(), new Promise((resolve) => setImmediate(resolve))]);
+    expect(afterAbort).toEqual([]);
+  });
+});
+
 describe('the S3 store does not hang', () => {
   const silentServers: [string, Answer][] = [
     ['before its answer', () => undefined],

@@ -217,6 +217,45 @@ export const objectStoreChecks: readonly StoreCheck[] = [
     },
   },
   {
+    title: 'who listens to a body hears of the buffer that is returned, growing, and of all of it before the end',
+    async run({ store, area }) {
+      const bytes = patterned(3_000_000, 7);
+      await store.put(`${area}object`, bytes);
+      await store.put(`${area}empty`, Buffer.alloc(0));
+      for (const range of [
+        undefined,
+        { offsetBytes: 0, lengthBytes: 3_000_000 },
+        { offsetBytes: 999_999, lengthBytes: 1_500_001 },
+        { offsetBytes: 2_999_999, lengthBytes: 1 },
+      ]) {
+        const expected = range === undefined ? bytes : bytes.subarray(range.offsetBytes).subarray(0, range.lengthBytes);
+        const heard: Buffer[] = [];
+        let filled = 0;
+        let settled = false;
+        const returned = await store.get(`${area}object`, {
+          range,
+          onBytes: (whole, filledBytes) => {
+            assert.ok(!settled, 'it was told of bytes after the end');
+            assert.ok(filledBytes > filled && filledBytes <= whole.length, `${filled}, then ${filledBytes}`);
+            assert.ok(whole.subarray(filled, filledBytes).equals(expected.subarray(filled, filledBytes)));
+            filled = filledBytes;
+            heard.push(whole);
+          },
+        });
+        settled = true;
+        assert.equal(filled, expected.length);
+        assert.ok(heard.every((whole) => whole === returned));
+        assert.ok(returned.equals(expected));
+        assert.equal(returned.buffer.byteLength, expected.length, 'the buffer is a window on memory of others');
+      }
+      const unheard = (): void => assert.fail('there are no bytes to tell of');
+      assert.equal((await store.get(`${area}empty`, { onBytes: unheard })).length, 0);
+      await rejectsWith('NOT_FOUND', store.get(`${area}none`, { onBytes: unheard }));
+      const range = { offsetBytes: 2_999_999, lengthBytes: 2 };
+      await rejectsWith('DAMAGED', store.get(`${area}object`, { range, onBytes: unheard }));
+    },
+  },
+  {
     title: 'a missing key is NOT_FOUND, whole and in part, also when it is the beginning of another',
     async run({ store, area }) {
       await store.put(`${area}dir/object`, Buffer.from('x'));
