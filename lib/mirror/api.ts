@@ -23,6 +23,19 @@ export interface SlotMap {
 /** Order of fetches: demand never queues behind the others. */
 export type FetchPriority = 'demand' | 'readahead' | 'prefetch' | 'fill';
 
+/** What is fetched before anybody has asked for it. */
+export type PrefetchPriority = Exclude<FetchPriority, 'demand'>;
+
+/** What became of each chunk of a `prefetch`. */
+export interface PrefetchOutcome {
+  /** Published in the map, or it was there already. */
+  readonly arrivedChunks: number;
+  /** Not fetched: the store failed, or the chunk is damaged there. */
+  readonly failedChunks: number;
+  /** Not kept: no room within the quota (fill only), or the local disk is full or failing. */
+  readonly refusedChunks: number;
+}
+
 /** One chunk of a map that is not zero. */
 export interface WantedChunk {
   readonly chunk: ChunkNumber;
@@ -89,6 +102,19 @@ export interface Mirror {
    * caller's wait ends; the fetch goes on for others).
    */
   ensure(map: SlotMap, wanted: readonly WantedChunk[], priority: FetchPriority, signal?: AbortSignal): Promise<Lease>;
+
+  /**
+   * Fetches and publishes the chunks as `ensure` does, but holds nothing, and fails for no single chunk: resolves when each of them
+   * has arrived, failed or been refused. Whoever demands one of them meanwhile raises it. `fill` never evicts: what
+   * finds no free room within the quota is refused at once. ABORTED: the signal fired; chunks that nobody else waits
+   * for and whose fetch has not begun are dropped. So does a mirror that is being closed.
+   */
+  prefetch(
+    map: SlotMap,
+    wanted: readonly WantedChunk[],
+    priority: PrefetchPriority,
+    signal?: AbortSignal,
+  ): Promise<PrefetchOutcome>;
 
   /**
    * Keeps a chunk that this host has made itself (a commit); best effort: no room is no error. `bytes` has the length of

@@ -30,6 +30,9 @@ const FRUITLESS_ROUNDS = 16;
 /** What became of an eviction: enough was freed, or nothing more may leave (all is held), or the local disk failed. */
 export type EvictionOutcome = 'enough' | 'nothing-left' | 'failed';
 
+/** What a chunk may do that finds no free room: let others leave, or be refused. */
+export type WhenFull = 'evict' | 'refuse';
+
 export interface EvictionParts {
   readonly pools: () => Iterable<SlotPool>;
   readonly record: SlotRecord;
@@ -56,15 +59,23 @@ export class Eviction {
     return bytes;
   }
 
+  /** What may still be kept without letting anything leave. Not below 0. */
+  async freeBytes(): Promise<Bytes> {
+    const limitBytes = await this.parts.limit.current(this.usedBytes());
+    return Math.max(0, limitBytes - this.usedBytes() - this.reservedBytes);
+  }
+
   /**
-   * Sets `bytes` aside for slots that are about to be allocated, and evicts what exceeds the limit. False: the local disk
-   * failed, keep nothing. Followed by `unreserve`, in the turn in which the slots are allocated.
+   * Sets `bytes` aside for slots that are about to be allocated, and evicts what exceeds the limit. False: keep nothing, since
+   * the local disk failed, or there is no free room and none shall be made. Followed by `unreserve`, in the turn in
+   * which the slots are allocated.
    */
-  async reserve(bytes: Bytes): Promise<boolean> {
+  async reserve(bytes: Bytes, whenFull: WhenFull): Promise<boolean> {
     this.reservedBytes += bytes;
     const limitBytes = await this.parts.limit.current(this.usedBytes());
     const excess = () => this.usedBytes() + this.reservedBytes - limitBytes;
-    return excess() <= 0 || (await this.evict(excess)) !== 'failed';
+    if (excess() <= 0) return true;
+    return whenFull === 'evict' && (await this.evict(excess)) !== 'failed';
   }
 
   unreserve(bytes: Bytes): void {

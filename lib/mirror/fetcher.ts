@@ -18,10 +18,8 @@ import type { ChunkReference } from '../format/references.js';
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
 import type { ChunkSource, FetchPriority } from './api.js';
+import { URGENCY } from './priority.js';
 import { planRuns } from './runs.js';
-
-/** Larger is more urgent. */
-const URGENCY: Readonly<Record<FetchPriority, number>> = { demand: 3, readahead: 2, prefetch: 1, fill: 0 };
 
 /** Most bytes of one ranged GET. */
 const MAX_RUN_BYTES = 4 * 1024 * 1024;

@@ -13,7 +13,7 @@ import type { SlotNumber } from '../format/geometry.js';
 import type { ChunkId } from '../format/references.js';
 import { errnoOf, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
-import type { Eviction } from './eviction.js';
+import type { Eviction, WhenFull } from './eviction.js';
 import type { SlotPool } from './slot-pool.js';
 import type { SlotRecord } from './slot-record.js';
 import { LEAVING, UNPUBLISHED, UNVERIFIED } from './slot-table.js';
@@ -45,20 +45,25 @@ export class Keeper {
    * Keeps chunks that nobody else is keeping. Resolves to a pinned slot each, or undefined for those
    * that could not be kept. The bytes must not change meanwhile.
    */
-  async keep(pool: SlotPool, chunks: readonly VerifiedChunk[]): Promise<(SlotNumber | undefined)[]> {
+  async keep(
+    pool: SlotPool,
+    chunks: readonly VerifiedChunk[],
+    whenFull: WhenFull,
+  ): Promise<(SlotNumber | undefined)[]> {
     const { table } = pool;
     const { record, eviction, limit } = this.parts;
     const found = await Promise.all(chunks.map(async ({ id }) => this.settle(pool, id)));
     const missing = chunks.filter((_, index) => found[index] === 'missing');
 
     const bytes = missing.length * pool.chunkSizeBytes;
-    const hasRoom = missing.length > 0 && (await eviction.reserve(bytes).catch(() => false));
+    const hasRoom = missing.length > 0 && (await eviction.reserve(bytes, whenFull).catch(() => false));
     const slots: (SlotNumber | undefined)[] = hasRoom ? table.allocate(missing.length) : [];
     eviction.unreserve(bytes);
     limit.wrote(bytes);
 
     let givingWay: Promise<unknown> | undefined;
-    const giveWay = () => (givingWay ??= eviction.giveWay(Math.max(GIVE_WAY_BYTES, bytes)));
+    const giveWay = () =>
+      (givingWay ??= whenFull === 'evict' ? eviction.giveWay(Math.max(GIVE_WAY_BYTES, bytes)) : Promise.resolve(0));
     const filled = await Promise.all(
       missing.map(async (chunk, index) => this.fill(pool, slots[index], chunk.bytes, giveWay)),
     );

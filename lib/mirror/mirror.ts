@@ -9,12 +9,13 @@
  * What holds:
  *   - A chunk enters only whole and verified. A map names a slot only while the slot is `kept`.
  *   - One slot per chunk, one fetch per chunk, however many maps and callers ask.
+ *   - `prefetch` goes the same way without a lease; what is fetched to fill never lets anything else leave.
  *   - A lease holds its slots in place, above the quota if need be; when it is released, eviction brings the mirror down.
  *   - A chunk that is asked for while it leaves is rescued as long as nothing of it was touched; later it is fetched anew, and
  *     kept only when the old record is gone.
  *   - Everything here is disposable: damage is removed and fetched again, never repaired.
- * What it does not do: readahead and prefetch (callers ask with lower priorities), retrying of a store that is away (a
- * decorator of the source).
+ * What it does not do: decide what to read ahead or to prefetch (its callers do), retrying of a store that is away (a decorator
+ * of the source).
  */
 import type { Bytes, ChunkNumber, SlotNumber } from '../format/geometry.js';
 import type { ChunkId, ChunkReference } from '../format/references.js';
@@ -27,12 +28,14 @@ import type {
   Lease,
   Mirror,
   MirrorStatistics,
+  PrefetchOutcome,
+  PrefetchPriority,
   SlotFile,
   SlotMap,
   WantedChunk,
 } from './api.js';
-import { Arrival, Wait } from './arrival.js';
-import { Eviction } from './eviction.js';
+import { Arrival } from './arrival.js';
+import { Eviction, type WhenFull } from './eviction.js';
 import { Fetcher } from './fetcher.js';
 import { Keeper } from './keeper.js';
 import { SlotLease } from './lease.js';
@@ -41,6 +44,7 @@ import { Proof } from './proof.js';
 import type { SlotPool } from './slot-pool.js';
 import { KEPT, UNPUBLISHED, UNVERIFIED } from './slot-table.js';
 import { SpaceLimit } from './space-limit.js';
+import { LeaseWait, PrefetchWait } from './waiters.js';
 import type { WorkerFence } from './worker-fence.js';
 
 const DEFAULT_MAX_REQUESTS = 32;
@@ -74,6 +78,8 @@ class LocalMirror implements Mirror {
   private readonly fetcher: Fetcher<Arrival>;
   /** By chunk size and id: a damaged tree may give an id to chunks of two sizes. */
   private readonly arrivals = new Map<string, Arrival>();
+  /** Of all arrivals: room that is as good as taken. */
+  private expectedBytes: Bytes = 0;
   private readonly inserting = new Set<Promise<void>>();
   private closing: Promise<void> | undefined;
 
@@ -129,30 +135,65 @@ class LocalMirror implements Mirror {
     signal?: AbortSignal,
   ): Promise<Lease> {
     this.assertOpen();
-    if (signal?.aborted) throw new LazydiskError('ABORTED', 'The caller did not wait for the chunks.');
+    assertWanted(signal);
     const pool = this.slots.pool(map.chunkSizeBytes);
     const lease = new SlotLease(pool.table, () => {
       this.trim();
     });
-    const missing = wanted.filter((chunk) => !this.takeLocal(pool, map, lease, chunk));
+    const missing = wanted.filter(({ chunk, reference }) => {
+      const slot = this.takeLocal(pool, map, chunk, reference.id);
+      if (slot !== undefined) lease.hold(slot);
+      return slot === undefined;
+    });
     if (missing.length === 0) return lease;
 
-    const wait = new Wait(map, lease);
-    this.await(wait, pool, missing, priority);
-    const onAbort = () => {
-      wait.leaveAborted();
-    };
-    if (signal !== undefined) allowManyWaits(signal);
-    signal?.addEventListener('abort', onAbort);
+    const wait = new LeaseWait(map, lease);
+    this.send(wait, pool, missing, priority);
     try {
-      await wait.done;
+      await untilLeft(wait, signal);
       return lease;
     } catch (error) {
       lease.release();
       throw error;
-    } finally {
-      signal?.removeEventListener('abort', onAbort);
     }
+  }
+
+  async prefetch(
+    map: SlotMap,
+    wanted: readonly WantedChunk[],
+    priority: PrefetchPriority,
+    signal?: AbortSignal,
+  ): Promise<PrefetchOutcome> {
+    this.assertOpen();
+    assertWanted(signal);
+    const pool = this.slots.pool(map.chunkSizeBytes);
+    const freeBytes = priority === 'fill' ? await this.eviction.freeBytes() : Number.POSITIVE_INFINITY;
+    this.assertOpen();
+    assertWanted(signal);
+
+    const wait = new PrefetchWait(map);
+    const missing: WantedChunk[] = [];
+    let roomBytes = freeBytes - this.expectedBytes;
+    const travelling = new Set<ChunkId>();
+    for (const one of wanted) {
+      const { id } = one.reference;
+      if (this.takeLocal(pool, map, one.chunk, id) !== undefined) {
+        wait.arrived(1);
+      } else if (travelling.has(id) || this.arrivals.has(arrivalKey(pool, id)) || pool.table.find(id) !== undefined) {
+        missing.push(one);
+      } else if (roomBytes >= pool.chunkSizeBytes) {
+        roomBytes -= pool.chunkSizeBytes;
+        travelling.add(id);
+        missing.push(one);
+      } else {
+        wait.refused(1);
+      }
+    }
+    if (missing.length > 0) {
+      this.send(wait, pool, missing, priority);
+      await untilLeft(wait, signal);
+    }
+    return wait.outcome();
   }
 
   async insert(id: ChunkId, bytes: Uint8Array): Promise<void> {
@@ -226,30 +267,34 @@ class LocalMirror implements Mirror {
     if (this.closing !== undefined) throw new LazydiskError('ABORTED', 'The mirror is being closed.');
   }
 
-  /** Holds and publishes the chunk if it is here and proven. Synchronous: nothing leaves between the look and the pin. */
-  private takeLocal(pool: SlotPool, map: SlotMap, lease: SlotLease, { chunk, reference }: WantedChunk): boolean {
-    const slot = pool.table.find(reference.id);
-    if (slot === undefined) return false;
+  /** The slot in which the chunk is, proven and now published. Synchronous: nothing leaves before the caller has pinned it. */
+  private takeLocal(pool: SlotPool, map: SlotMap, chunk: ChunkNumber, id: ChunkId): SlotNumber | undefined {
+    const slot = pool.table.find(id);
+    if (slot === undefined) return undefined;
     const state = pool.table.state(slot);
     if (state === UNPUBLISHED) pool.table.rescue(slot);
-    else if (state !== KEPT) return false;
-    lease.hold(slot);
+    else if (state !== KEPT) return undefined;
     pool.maps.publish(map, chunk, slot);
-    return true;
+    return slot;
   }
 
   /** Lets `wait` join the arrivals of the chunks, and begins those that are not under way. */
-  private await(wait: Wait, pool: SlotPool, missing: readonly WantedChunk[], priority: FetchPriority): void {
+  private send(
+    wait: LeaseWait | PrefetchWait,
+    pool: SlotPool,
+    missing: readonly WantedChunk[],
+    priority: FetchPriority,
+  ): void {
     const toFetch: Arrival[] = [];
     for (const { chunk, reference } of missing) {
       const known = this.arrivals.get(arrivalKey(pool, reference.id));
+      const arrival = known ?? this.newArrival(pool, reference, priority, false);
+      arrival.join(wait, chunk, priority);
+      wait.expect(arrival);
       if (known !== undefined) {
-        known.join(wait, chunk);
         this.fetcher.raise(known, priority);
         continue;
       }
-      const arrival = this.newArrival(pool, reference, priority, false);
-      arrival.join(wait, chunk);
       const slot = pool.table.find(reference.id);
       if (slot !== undefined && pool.table.state(slot) === UNVERIFIED) void this.prove(arrival, slot);
       else toFetch.push(arrival);
@@ -259,8 +304,13 @@ class LocalMirror implements Mirror {
 
   private newArrival(pool: SlotPool, reference: ChunkReference, priority: FetchPriority, isKept: boolean): Arrival {
     const key = arrivalKey(pool, reference.id);
-    const arrival = new Arrival(pool, reference, priority, () => this.arrivals.delete(key), isKept);
+    const onEnd = () => {
+      this.arrivals.delete(key);
+      this.expectedBytes -= pool.chunkSizeBytes;
+    };
+    const arrival = new Arrival(pool, reference, priority, onEnd, isKept);
     this.arrivals.set(key, arrival);
+    this.expectedBytes += pool.chunkSizeBytes;
     return arrival;
   }
 
@@ -278,14 +328,27 @@ class LocalMirror implements Mirror {
     }
   }
 
-  /** Keeps verified chunks of one size, and ends their arrivals. */
+  /** Keeps verified chunks of one size, and ends their arrivals. What was fetched to fill finds free room or none. */
   private async keep(chunks: readonly { shipment: Arrival; bytes: Uint8Array }[]): Promise<void> {
+    const isFill = ({ shipment }: { shipment: Arrival }) => shipment.priority === 'fill';
+    await this.keepAll(
+      chunks.filter((chunk) => !isFill(chunk)),
+      'evict',
+    );
+    await this.keepAll(chunks.filter(isFill), 'refuse');
+  }
+
+  private async keepAll(
+    chunks: readonly { shipment: Arrival; bytes: Uint8Array }[],
+    whenFull: WhenFull,
+  ): Promise<void> {
     const first = chunks[0];
     if (first === undefined) return;
     const { pool } = first.shipment;
     const kept = await this.keeper.keep(
       pool,
       chunks.map(({ shipment, bytes }) => ({ id: shipment.reference.id, bytes })),
+      whenFull,
     );
     for (const [index, { shipment, bytes }] of chunks.entries()) {
       const slot = kept[index];
@@ -297,4 +360,22 @@ class LocalMirror implements Mirror {
 
 function arrivalKey(pool: SlotPool, id: ChunkId): string {
   return `${String(pool.chunkSizeBytes)}/${id}`;
+}
+
+function assertWanted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new LazydiskError('ABORTED', 'The caller did not wait for the chunks.');
+}
+
+/** Resolves when the wait is over; the signal ends it. */
+async function untilLeft(wait: LeaseWait | PrefetchWait, signal: AbortSignal | undefined): Promise<void> {
+  const onAbort = () => {
+    wait.leaveAborted();
+  };
+  if (signal !== undefined) allowManyWaits(signal);
+  signal?.addEventListener('abort', onAbort);
+  try {
+    await wait.done;
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+  }
 }
