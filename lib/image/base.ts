@@ -12,6 +12,7 @@ import type { Lease, Mirror, SlotFile, SlotMap, WantedChunk } from '../mirror/ap
 import { SLOT_UNKNOWN, SLOT_ZERO } from '../mirror/api.js';
 import type { WorkerFence } from '../mirror/worker-fence.js';
 import type { KnownPlaces, TreeReader, TreeShape } from '../repository/api.js';
+import { Touches } from './touches.js';
 
 /** The tree of a base. A SnapshotRecord is one. */
 export type BaseTree = TreeShape & { readonly allocatedBytes: number };
@@ -31,6 +32,8 @@ export class Base {
   readonly chunks: number;
   readonly map: SlotMap | null;
   readonly slotFile: SlotFile;
+  /** What readers have asked for, of all disks that stand on this base. */
+  readonly touches: Touches;
   private readonly leaves: Map<number, Promise<void> | 'loaded'> = new Map();
 
   constructor(
@@ -40,6 +43,7 @@ export class Base {
     this.chunks = tree.root === null ? 0 : chunkCount(tree.sizeBytes, tree.chunkSizeBytes);
     this.map = this.chunks === 0 ? null : parts.mirror.createMap(tree.chunkSizeBytes, this.chunks);
     this.slotFile = parts.mirror.slotFile(tree.chunkSizeBytes);
+    this.touches = new Touches(this.chunks);
   }
 
   /** Whether the chunk is in the mirror or zero, as far as the map knows now. */

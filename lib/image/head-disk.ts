@@ -150,7 +150,8 @@ export class HeadDisk {
   /** A view of older layers over the base at the size they had: what a commit composes. */
   frozenView(layers: readonly Layer[]): DiskView {
     const { base } = this.state;
-    const plane = { ...this.state.plane(0), layers: layers.map((layer) => layer.plane()) };
+    // What a commit reads to compose a chunk is nothing that the guest has touched.
+    const plane = { ...this.state.plane(0), layers: layers.map((layer) => layer.plane()), touches: null };
     return { plane, base, sizeBytes: sizeOf(base, layers) };
   }
 

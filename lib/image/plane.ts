@@ -36,6 +36,28 @@ export const NO_CUT = 0xffffffff;
 /** Length of the header of the side files, before the states. */
 export const SIDE_HEADER_BYTES = 4096;
 
+/** Bits of a chunk's byte in TouchPlane.states. Nothing else than TOUCHED is the usual case: a reader looks once, and goes on. */
+export const TOUCHED = 1;
+/** Who reads the chunk wakes the main thread, once: the end of what was read ahead comes near. */
+export const MARKED = 2;
+
+/** Words of TouchPlane.log before its entries. */
+export const LOG_COUNT = 0;
+/** Grows when a marked chunk is read; the main thread waits for it with Atomics.waitAsync. */
+export const LOG_WAKE = 1;
+export const LOG_HEADER_WORDS = 2;
+
+/**
+ * Which chunks of a base a reader has asked for, and in which order for the first time. Shared; kept by touches.ts, written
+ * by whoever reads (serve.ts). Zeros are not noted: they cost nothing.
+ */
+export interface TouchPlane {
+  /** One byte per chunk: bits TOUCHED and MARKED. */
+  readonly states: Uint8Array<SharedArrayBuffer>;
+  /** How many chunks were touched, then each of them plus one (0: its writer is not done yet) until the log is full. */
+  readonly log: Int32Array<SharedArrayBuffer>;
+}
+
 /** One layer as a worker sees it. */
 export interface LayerPlane {
   /** State per block. Shared. */
@@ -65,6 +87,8 @@ export interface Plane {
   readonly slotCount: number;
   readonly slotDescriptor: number;
   readonly slotReferenced: Uint8Array<SharedArrayBuffer> | null;
+  /** Where reads of the base's chunks are noted; null when there is no base, or when the reader is no guest (a commit). */
+  readonly touches: TouchPlane | null;
   /** Oldest first; the last one takes the writes. Empty for a snapshot. */
   readonly layers: readonly LayerPlane[];
 }

@@ -18,11 +18,16 @@ import {
   CONTROL_STATES_CHANGED,
   CONTROL_WHOLE_BLOCKS,
   DATA,
+  LOG_COUNT,
+  LOG_HEADER_WORDS,
+  LOG_WAKE,
+  MARKED,
   SIDE_HEADER_BYTES,
   STATES_PER_FLAG,
+  TOUCHED,
   ZERO,
 } from './plane.js';
-import type { LayerPlane, Plane } from './plane.js';
+import type { LayerPlane, Plane, TouchPlane } from './plane.js';
 
 /** The main thread has to serve this request. */
 export const MISS = -1;
@@ -170,7 +175,7 @@ function readBase(
   outPosition: number,
   transient: TransientChunks | undefined,
 ): number {
-  const { slots, slotCount, chunkSizeBytes } = plane;
+  const { slots, slotCount, chunkSizeBytes, touches } = plane;
   const end = offset + length;
   let position = offset;
   let target = outPosition;
@@ -178,6 +183,7 @@ function readBase(
     let chunk = Math.floor(position / chunkSizeBytes);
     const word = slots === null || chunk >= slotCount ? SLOT_ZERO : Atomics.load(slots, chunk);
     let runEnd = (chunk + 1) * chunkSizeBytes;
+    if (touches !== null && word !== SLOT_ZERO && touches.states[chunk] !== TOUCHED) noteTouch(touches, chunk);
     if (word === SLOT_UNKNOWN) {
       const bytes = transient?.(chunk);
       if (bytes === undefined) return MISS;
@@ -200,6 +206,7 @@ function readBase(
       while (runEnd < end && chunk + 1 < slotCount && Atomics.load(slots!, chunk + 1) === next) {
         if (referenced[next - FIRST_SLOT] === 0) referenced[next - FIRST_SLOT] = 1;
         chunk++;
+        if (touches !== null && touches.states[chunk] !== TOUCHED) noteTouch(touches, chunk);
         next++;
         runEnd += chunkSizeBytes;
       }
@@ -216,6 +223,19 @@ function readBase(
     position = runEnd;
   }
   return length;
+}
+
+/** A chunk is read for the first time, or it is marked. Of two threads that come at once, one notes it. */
+function noteTouch({ states, log }: TouchPlane, chunk: number): void {
+  const before = Atomics.exchange(states, chunk, TOUCHED);
+  if ((before & TOUCHED) === 0) {
+    const at = LOG_HEADER_WORDS + Atomics.add(log, LOG_COUNT, 1);
+    if (at < log.length) Atomics.store(log, at, chunk + 1);
+  }
+  if ((before & MARKED) !== 0) {
+    Atomics.add(log, LOG_WAKE, 1);
+    Atomics.notify(log, LOG_WAKE);
+  }
 }
 
 /** Reads all of it; a file that ends early is a failed disk, not zeros. */

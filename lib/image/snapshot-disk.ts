@@ -110,6 +110,7 @@ export function planeOf(
     slotCount: base.chunks,
     slotDescriptor: base.slotFile.descriptor,
     slotReferenced: base.slotFile.referenced,
+    touches: base.touches.plane,
     layers: [],
   };
 }

@@ -68,6 +68,7 @@ function planeOf(control: Uint32Array<SharedArrayBuffer>, { data, side }: { data
     slotCount: 0,
     slotDescriptor: -1,
     slotReferenced: null,
+    touches: null,
     layers: [layer(states(() => DATA)), layer(states((block) => (block % 2 === 0 ? DATA : BELOW)))],
   };
 }

@@ -27,6 +27,7 @@ function plane(key: number): Plane {
     slotCount: 0,
     slotDescriptor: -1,
     slotReferenced: null,
+    touches: null,
     layers: [],
   };
 }
