@@ -22,6 +22,7 @@ const OWNERS = {
   level: ['lib/mirror'],
   'p-queue': ['lib/mirror', 'lib/repository'],
   koffi: ['lib/util'],
+  '@bokuweb/zstd-wasm': ['lib/util'],
   '@smithy/core': ['lib/store'],
   'fuse-native': ['mount/fuse'],
   yargs: ['mount/cli'],

@@ -9,7 +9,7 @@ const RANDOM_ID = /^[0-9a-f]{32}$/;
 export const MAX_SEGMENT_BYTES = 64 * 1024 * 1024;
 
 /** Codecs by their number in binary objects. */
-export const CODECS: readonly Codec[] = ['none'];
+export const CODECS: readonly Codec[] = ['none', 'zstd'];
 
 /** Whether it is a SHA-256 in lower-case hex digits. */
 export function isHash(text: string): boolean {
@@ -44,6 +44,6 @@ export const nodeReferenceSchema: z.ZodType<NodeReference> = z
     segment: randomIdSchema,
     offsetBytes: z.number().int().min(0),
     storedBytes: z.number().int().min(1),
-    codec: z.enum(['none']),
+    codec: z.enum(['none', 'zstd']),
   })
   .refine(isPlace, 'the place lies outside of every possible segment');

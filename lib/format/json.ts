@@ -11,8 +11,11 @@ import { LazydiskError, messageOf } from '../util/errors.js';
 /** Version of the format that this code reads and writes. */
 export const FORMAT_VERSION = 1;
 
-/** Features of `requires` that this code knows. None yet. */
-export const KNOWN_FEATURES: readonly string[] = [];
+/** The feature of payloads that are stored with the codec `zstd`. */
+export const ZSTD_FEATURE = 'zstd';
+
+/** Features of `requires` that this code knows. */
+export const KNOWN_FEATURES: readonly string[] = [ZSTD_FEATURE];
 
 /** A document is small; more is not one of ours. */
 const MAX_DOCUMENT_BYTES = 1024 * 1024;

@@ -10,8 +10,8 @@ export type SegmentId = string;
 /** Random id of a repository, image, commit, writer (state directory): 32 lower-case hex digits. */
 export type RandomId = string;
 
-/** How the stored bytes are encoded. More names come with entries in `requires`. */
-export type Codec = 'none';
+/** How the stored bytes are encoded (codec.ts). `zstd` comes with an entry in `requires`, and so will every further one. */
+export type Codec = 'none' | 'zstd';
 
 /** Where stored bytes are: a range of a segment. */
 export interface Place {

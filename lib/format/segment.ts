@@ -13,6 +13,7 @@
  */
 import { LazydiskError } from '../util/errors.js';
 import { crc32 } from './checksums.js';
+import { isStoredSize } from './codec.js';
 import { isChunkSize, type Bytes } from './geometry.js';
 import { CODECS, isHash, isRandomId, MAX_SEGMENT_BYTES } from './ids.js';
 import { damaged } from './json.js';
@@ -203,7 +204,7 @@ function problemOf(kind: SegmentKind, entry: SegmentEntry, offsetBytes: number):
   }
   if (kind === 'nodes') return entry.detail <= MAX_LEVEL ? undefined : `a node of level ${entry.detail}`;
   if (!isChunkSize(entry.detail)) return `a chunk of ${entry.detail} bytes`;
-  return entry.storedBytes === entry.detail
+  return isStoredSize(entry.codec, entry.storedBytes, entry.detail)
     ? undefined
     : `${entry.storedBytes} stored bytes of a chunk of ${entry.detail}`;
 }

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { MAX_IMAGE_BYTES, MAX_CHUNK_SIZE } from '../../lib/format/geometry.js';
 import { MAX_SEGMENT_BYTES } from '../../lib/format/ids.js';
-import type { NodeReference, TreeNode } from '../../lib/format/references.js';
+import type { Codec, NodeReference, TreeNode } from '../../lib/format/references.js';
 import type { SegmentEntry, SegmentIndex } from '../../lib/format/segment.js';
 import type { SnapshotRecord } from '../../lib/format/snapshot-record.js';
 
@@ -17,12 +17,14 @@ export const imageNames = fc
 export const numbers = fc.integer({ min: 1, max: 99_999_999 });
 export const chunkSizes = fc.integer({ min: 16, max: 22 }).map((power) => 2 ** power);
 
+export const codecs = fc.constantFrom<Codec>('none', 'zstd');
+
 export const nodeReferences: fc.Arbitrary<NodeReference> = fc.record({
   id: hashes,
   segment: randomIds,
   offsetBytes: fc.integer({ min: 0, max: MAX_SEGMENT_BYTES - MAX_CHUNK_SIZE }),
   storedBytes: fc.integer({ min: 1, max: MAX_CHUNK_SIZE }),
-  codec: fc.constant('none' as const),
+  codec: codecs,
 });
 
 export const treeNodes: fc.Arbitrary<TreeNode> = fc
@@ -44,7 +46,13 @@ export const segmentIndexes: fc.Arbitrary<Omit<SegmentIndex, 'headerCrc'>> = fc
     fc.constantFrom('chunks' as const, 'nodes' as const),
     randomIds,
     fc.array(
-      fc.tuple(hashes, fc.integer({ min: 102, max: 20_000 }), fc.integer({ min: 0, max: 3 }), fc.nat(2 ** 32 - 1)),
+      fc.tuple(
+        hashes,
+        codecs,
+        fc.integer({ min: 102, max: 20_000 }),
+        fc.integer({ min: 0, max: 3 }),
+        fc.nat(2 ** 32 - 1),
+      ),
       {
         maxLength: 40,
       },
@@ -54,11 +62,11 @@ export const segmentIndexes: fc.Arbitrary<Omit<SegmentIndex, 'headerCrc'>> = fc
   .map(([kind, segment, drafts, chunkSizeBytes]) => {
     let offsetBytes = 32;
     const entries: SegmentEntry[] = [];
-    for (const [id, nodeBytes, level, crc] of drafts) {
-      const storedBytes = kind === 'chunks' ? chunkSizeBytes : nodeBytes;
+    for (const [id, codec, draftBytes, level, crc] of drafts) {
+      const storedBytes = kind === 'chunks' && codec === 'none' ? chunkSizeBytes : draftBytes;
       if (offsetBytes + storedBytes > MAX_SEGMENT_BYTES / 2) break;
       const detail = kind === 'chunks' ? chunkSizeBytes : level;
-      entries.push({ id, offsetBytes, storedBytes, detail, codec: 'none', crc });
+      entries.push({ id, offsetBytes, storedBytes, detail, codec, crc });
       offsetBytes += storedBytes;
     }
     return { kind, segment, entries };
@@ -84,7 +92,7 @@ export const snapshotRecords: fc.Arbitrary<SnapshotRecord> = fc
     const chunks = Math.floor(share * Math.floor(rest.sizeBytes / rest.chunkSizeBytes));
     return {
       formatVersion: 1 as const,
-      requires: [],
+      requires: root.codec === 'zstd' ? ['zstd'] : [],
       ...rest,
       allocatedBytes: chunks * rest.chunkSizeBytes,
       root: chunks === 0 ? null : root,

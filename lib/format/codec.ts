@@ -1,0 +1,62 @@
+/**
+ * Payloads <-> stored bytes: how a chunk or a node stands in its segment. The only place that knows what a codec does.
+ *
+ * Ids are hashes of the payload, so coding never changes a name, and a chunk that was stored with another codec, level or
+ * implementation is the same chunk. What comes from a repository is untrusted: decoding allocates no more than the size that
+ * is expected, and what does not give exactly that is DAMAGED.
+ */
+import { compress, decompress } from '../util/zstd/zstd.js';
+import { frameContentSize } from '../util/zstd/frame.js';
+import { LazydiskError } from '../util/errors.js';
+import type { Bytes } from './geometry.js';
+import type { Codec } from './references.js';
+
+/** Above 3 the guest image shrinks by little more and takes twice the time (docs/decisions/0007-zstd.md). */
+const ZSTD_LEVEL = 3;
+
+/** What does not shrink to less than this part stays as it is: decoding costs more than such a saving brings. */
+const WORTHWHILE = 7 / 8;
+
+/** A payload as it stands in a segment. */
+export interface EncodedPayload {
+  readonly codec: Codec;
+  readonly stored: Uint8Array;
+}
+
+/** Encodes with `codec`, or with `none` where that brings too little. Large payloads are coded off this thread. */
+export async function encodePayload(codec: Codec, payload: Uint8Array): Promise<EncodedPayload> {
+  if (codec === 'none') return { codec, stored: payload };
+  const stored = await compress(payload, ZSTD_LEVEL);
+  const isWorthwhile = stored.length < payload.length * WORTHWHILE && frameContentSize(stored) === payload.length;
+  return isWorthwhile ? { codec, stored } : { codec: 'none', stored: payload };
+}
+
+/** Whether a payload of `sizeBytes` may be stored in `storedBytes` with this codec. */
+export function isStoredSize(codec: Codec, storedBytes: Bytes, sizeBytes: Bytes): boolean {
+  return codec === 'none' ? storedBytes === sizeBytes : storedBytes >= 1 && storedBytes < sizeBytes;
+}
+
+/**
+ * The payload. `size` is its length, or the most that it may have where only that is known (nodes). With the codec `none` the
+ * result is a view of `stored`. DAMAGED, with `what` in its facts, when it is anything else. Large ones are decoded off this
+ * thread.
+ */
+export async function decodePayload(
+  codec: Codec,
+  stored: Uint8Array,
+  size: Bytes | { readonly atMost: Bytes },
+): Promise<Buffer> {
+  const said = codec === 'none' ? stored.length : frameContentSize(stored);
+  if (said === undefined) throw undecodable(`${stored.length} bytes are not one zstd frame that says its size`);
+  if (typeof size === 'number' ? said !== size : said > size.atMost) {
+    const expected = typeof size === 'number' ? `${size}` : `at most ${size.atMost}`;
+    throw undecodable(`${stored.length} stored bytes hold ${said} where ${expected} were expected`);
+  }
+  const payload = codec === 'none' ? stored : await decompress(stored, said);
+  if (payload === undefined) throw undecodable(`a zstd frame of ${stored.length} bytes can't be decoded`);
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+}
+
+function undecodable(what: string): LazydiskError {
+  return new LazydiskError('DAMAGED', `Stored bytes can't be decoded: ${what}.`, { facts: { what } });
+}
