@@ -5,7 +5,7 @@
  * A chunk that is queued and then asked for more urgently takes its run along to the more urgent queue (the run stands in
  * both; the first to start takes it). Bytes in flight are bounded by the cap of a run: requests times cap is the limit.
  *
- * Each chunk is hashed off the main thread. One that has a wrong checksum, or whose range the store could not give whole, is
+ * Each chunk is decoded and hashed off the main thread. One that has a wrong checksum, or whose range the store could not give whole, is
  * fetched once more by itself; if it is wrong again it is DAMAGED, and the log names the segment. A missing segment is damage,
  * too. Other errors of the source (UNREACHABLE after its retries, REFUSED) go to whoever waits; nothing bad is remembered.
  *
@@ -13,6 +13,7 @@
  */
 import PQueue from 'p-queue';
 import { sha256OffThread } from '../format/checksums.js';
+import { decodePayload, isStoredSize } from '../format/codec.js';
 import type { Bytes } from '../format/geometry.js';
 import type { ChunkReference } from '../format/references.js';
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
@@ -170,7 +171,7 @@ export class Fetcher<S extends Shipment> {
     const { segment, offsetBytes } = first.reference;
     let lengthBytes = 0;
     for (const { reference, chunkSizeBytes } of shipments) {
-      if (reference.storedBytes !== chunkSizeBytes) {
+      if (!isStoredSize(reference.codec, reference.storedBytes, chunkSizeBytes)) {
         throw new LazydiskError(
           'DAMAGED',
           `a chunk of ${String(chunkSizeBytes)} bytes is said to be stored in ${String(reference.storedBytes)}`,
@@ -197,15 +198,20 @@ export class Fetcher<S extends Shipment> {
   }
 }
 
-/** The bytes of each shipment, undefined for those with a wrong checksum. */
+/** The decoded bytes of each shipment, undefined for those that do not decode or have a wrong checksum. */
 async function verifiedParts(shipments: readonly Shipment[], whole: Buffer): Promise<(Uint8Array | undefined)[]> {
   let offset = 0;
   return Promise.all(
     shipments.map(async ({ reference, chunkSizeBytes }) => {
-      const part = whole.subarray(offset, (offset += chunkSizeBytes));
-      return (await sha256OffThread(part)) === reference.id ? part : undefined;
+      const stored = whole.subarray(offset, (offset += reference.storedBytes));
+      const part = await decodePayload(reference.codec, stored, chunkSizeBytes).catch(ifDamaged);
+      return part !== undefined && (await sha256OffThread(part)) === reference.id ? part : undefined;
     }),
   );
+}
+
+function ifDamaged(error: unknown): undefined {
+  if (!hasCode(error, 'DAMAGED')) throw error;
 }
 
 /** The outcome of `work`, or ABORTED as soon as the signal fires. NOT_FOUND of a segment is damage of the repository. */

@@ -1,10 +1,11 @@
 /**
  * Which chunks this host knows the place of: a commit that meets one of them uploads nothing for it.
  *
- * The value is 30 bytes: version, codec (1 is none), the segment (16), the offset (u64) and the stored length (u32),
+ * The value is 30 bytes: version, codec (1 is none, 2 is zstd), the segment (16), the offset (u64) and the stored length (u32),
  * little-endian. A value that does not read as that is ignored, as if the place were unknown;
  * so is a place that can't be written. Whether the segment still exists is not known here.
  */
+import { CODECS } from '../format/ids.js';
 import type { ChunkId, ChunkReference } from '../format/references.js';
 import type { KnownPlaces } from '../repository/api.js';
 import { messageOf } from '../util/errors.js';
@@ -12,7 +13,8 @@ import { silentLog, type Log } from '../util/log.js';
 import type { LocalDatabase } from './local-database.js';
 
 const VERSION = 1;
-const CODEC_NONE = 1;
+/** Codecs by their number, from 1 on. */
+const FIRST_CODEC = 1;
 const SEGMENT_AT = 2;
 const OFFSET_AT = 18;
 const LENGTH_AT = 26;
@@ -54,7 +56,7 @@ function keyOf(id: ChunkId): string {
 export function encodePlace(reference: ChunkReference): Buffer {
   const value = Buffer.alloc(VALUE_BYTES);
   value[0] = VERSION;
-  value[1] = CODEC_NONE;
+  value[1] = FIRST_CODEC + CODECS.indexOf(reference.codec);
   value.write(reference.segment, SEGMENT_AT, 'hex');
   value.writeBigUInt64LE(BigInt(reference.offsetBytes), OFFSET_AT);
   value.writeUInt32LE(reference.storedBytes, LENGTH_AT);
@@ -63,10 +65,12 @@ export function encodePlace(reference: ChunkReference): Buffer {
 
 /** undefined: not a place. Exported for tests. */
 export function decodePlace(id: ChunkId, value: Buffer): ChunkReference | undefined {
-  if (value.length !== VALUE_BYTES || value[0] !== VERSION || value[1] !== CODEC_NONE) return undefined;
+  if (value.length !== VALUE_BYTES || value[0] !== VERSION) return undefined;
+  const codec = CODECS[value[1]! - FIRST_CODEC];
+  if (codec === undefined) return undefined;
   const offset = value.readBigUInt64LE(OFFSET_AT);
   const storedBytes = value.readUInt32LE(LENGTH_AT);
   if (offset > BigInt(Number.MAX_SAFE_INTEGER) || storedBytes === 0) return undefined;
   const segment = value.toString('hex', SEGMENT_AT, OFFSET_AT);
-  return { id, segment, offsetBytes: Number(offset), storedBytes, codec: 'none' };
+  return { id, segment, offsetBytes: Number(offset), storedBytes, codec };
 }

@@ -13,6 +13,7 @@
  */
 import PQueue from 'p-queue';
 import { isZero, sha256, sha256OffThread } from '../format/checksums.js';
+import { isStoredSize } from '../format/codec.js';
 import { chunkCount, isChunkSize, MAX_IMAGE_BYTES, type Bytes, type ChunkNumber } from '../format/geometry.js';
 import type { ChunkId, ChunkReference, NodeId, NodeReference, TreeNode } from '../format/references.js';
 import { encodeTreeNode } from '../format/tree-node.js';
@@ -213,10 +214,11 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     const ids = [...new Set(changed.map((hashed) => hashed.id))].filter((id) => this.#placed.get(id) === undefined);
     const found = new Map<ChunkId, ChunkReference>();
     if (ids.length === 0) return found;
-    const places = await this.#options.known.lookup(ids).catch(() => []);
+    const { known, chunkSizeBytes } = this.#options;
+    const places = await known.lookup(ids).catch(() => []);
     for (const [position, id] of ids.entries()) {
       const place = places[position];
-      if (place?.id === id && place.storedBytes === this.#options.chunkSizeBytes) found.set(id, place);
+      if (place?.id === id && isStoredSize(place.codec, place.storedBytes, chunkSizeBytes)) found.set(id, place);
     }
     return found;
   }
@@ -291,7 +293,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     if (base === null || base.sizeBytes <= sizeBytes || used === 0 || this.#builder.isSet(chunk)) return;
     const reference = await trees.entry(base, chunk, this.#controller.signal);
     if (reference === null) return;
-    const bytes = await fetchVerified(this.#store, reference, 'a chunk', this.#controller.signal);
+    const bytes = await fetchVerified(this.#store, reference, chunkSizeBytes, 'a chunk', this.#controller.signal);
     if (!isZero(bytes.subarray(used))) this.#enqueue(chunk, bytes.fill(0, used));
   }
 

@@ -6,6 +6,7 @@
  * What a node says about levels, lengths and the end of the image is checked against the tree it was reached in.
  */
 import { sha256 } from '../format/checksums.js';
+import { isStoredSize } from '../format/codec.js';
 import {
   chunkCount,
   chunksPerEntry,
@@ -17,7 +18,7 @@ import {
 import { damaged } from '../format/json.js';
 import { segmentKey } from '../format/keys.js';
 import type { ChunkReference, NodeId, NodeReference, TreeNode } from '../format/references.js';
-import { decodeTreeNode, MAX_NODE_BYTES, MIN_NODE_BYTES } from '../format/tree-node.js';
+import { decodeTreeNode, MAX_NODE_BYTES } from '../format/tree-node.js';
 import type { ObjectStore } from '../store/object-store.js';
 import { LazydiskError } from '../util/errors.js';
 import type { NodeCache, TreeReader, TreeShape } from './api.js';
@@ -94,7 +95,9 @@ export class StoredTrees implements TreeReader {
     signal?: AbortSignal,
   ): Promise<readonly (ChunkReference | null)[]> {
     const { entries } = await this.#expect(reference, 0, signal);
-    const odd = entries.find((entry) => entry !== null && entry.storedBytes !== chunkSizeBytes);
+    const odd = entries.find(
+      (entry) => entry !== null && !isStoredSize(entry.codec, entry.storedBytes, chunkSizeBytes),
+    );
     if (odd !== undefined && odd !== null) {
       throw misplaced(reference, `it names a chunk of ${odd.storedBytes} bytes where chunks have ${chunkSizeBytes}`);
     }
@@ -146,10 +149,11 @@ export class StoredTrees implements TreeReader {
   async #load(reference: NodeReference, signal: AbortSignal): Promise<TreeNode> {
     const name = nodeName(reference);
     const cached = await this.#fromCache(reference.id);
-    if (cached === undefined && (reference.storedBytes < MIN_NODE_BYTES || reference.storedBytes > MAX_NODE_BYTES)) {
+    if (cached === undefined && reference.storedBytes > MAX_NODE_BYTES) {
       throw misplaced(reference, `no tree node has ${reference.storedBytes} bytes`);
     }
-    const encoded = cached ?? (await fetchVerified(this.store, reference, 'the tree node', signal));
+    const size = { atMost: MAX_NODE_BYTES };
+    const encoded = cached ?? (await fetchVerified(this.store, reference, size, 'the tree node', signal));
     const node = decodeTreeNode(encoded, name);
     this.#memory.set(reference.id, node);
     if (cached === undefined) await this.cache?.put(reference.id, encoded).catch(() => undefined);

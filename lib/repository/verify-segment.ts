@@ -1,6 +1,7 @@
 /** Checks one segment that was read whole: header, index, every payload, and every reference into it. */
 import { crc32 } from '../format/checksums.js';
-import type { Bytes } from '../format/geometry.js';
+import { MAX_CHUNK_SIZE } from '../format/geometry.js';
+import { CODECS } from '../format/ids.js';
 import { segmentKey } from '../format/keys.js';
 import type { Place, SegmentId } from '../format/references.js';
 import {
@@ -10,12 +11,17 @@ import {
   type SegmentEntry,
   type SegmentIndex,
 } from '../format/segment.js';
+import { MAX_NODE_BYTES } from '../format/tree-node.js';
 import { hasCode, messageOf } from '../util/errors.js';
+import { decodeVerified } from './verified-fetch.js';
+
+/** What a leaf or node says of one payload. */
+type Reference = Omit<Place, 'segment'> & { readonly id: string };
 
 /** What points into one segment: packed, since an image of a terabyte has millions of chunks. */
 export class References {
-  /** Per reference: 32 bytes of id, u32 offset, u32 stored length. */
-  static readonly #BYTES = 40;
+  /** Per reference: 32 bytes of id, u32 offset, u32 stored length, u8 codec. */
+  static readonly #BYTES = 41;
   #packed = Buffer.alloc(16 * References.#BYTES);
   #count = 0;
 
@@ -27,15 +33,17 @@ export class References {
     this.#packed.write(id, at, 32, 'hex');
     this.#packed.writeUInt32LE(place.offsetBytes, at + 32);
     this.#packed.writeUInt32LE(place.storedBytes, at + 36);
+    this.#packed.writeUInt8(CODECS.indexOf(place.codec), at + 40);
     this.#count++;
   }
 
-  *[Symbol.iterator](): Generator<{ id: string; offsetBytes: Bytes; storedBytes: Bytes }> {
+  *[Symbol.iterator](): Generator<Reference> {
     for (let at = 0; at < this.#count * References.#BYTES; at += References.#BYTES) {
       yield {
         id: this.#packed.toString('hex', at, at + 32),
         offsetBytes: this.#packed.readUInt32LE(at + 32),
         storedBytes: this.#packed.readUInt32LE(at + 36),
+        codec: CODECS[this.#packed.readUInt8(at + 40)]!,
       };
     }
   }
@@ -47,12 +55,11 @@ export interface SegmentFindings {
   readonly chunks: readonly string[];
 }
 
-/** `hash` is SHA-256, possibly on another thread. */
+/** `bytes` are the whole segment. Payloads are decoded and hashed off this thread. */
 export async function checkSegment(
   segment: SegmentId,
   bytes: Buffer,
   references: References,
-  hash: (bytes: Uint8Array) => Promise<string>,
 ): Promise<SegmentFindings> {
   const problems: string[] = [];
   const chunks: string[] = [];
@@ -60,14 +67,16 @@ export async function checkSegment(
   const byOffset = new Map<number, SegmentEntry>();
   for (const entry of index?.entries ?? []) {
     byOffset.set(entry.offsetBytes, entry);
-    const payload = bytes.subarray(entry.offsetBytes, entry.offsetBytes + entry.storedBytes);
+    const stored = bytes.subarray(entry.offsetBytes, entry.offsetBytes + entry.storedBytes);
     const what = `the ${entry.storedBytes} bytes at ${entry.offsetBytes}`;
-    if ((await hash(payload)) !== entry.id) problems.push(`${what} have a wrong SHA-256`);
-    else if (crc32(payload) !== entry.crc) problems.push(`${what} have another CRC-32 than the index says`);
+    const size = index?.kind === 'chunks' ? entry.detail : { atMost: MAX_NODE_BYTES };
+    const payload = await decodeVerified(entry, stored, size);
+    if (typeof payload === 'string') problems.push(`${what}: ${payload}`);
+    else if (crc32(stored) !== entry.crc) problems.push(`${what} have another CRC-32 than the index says`);
     else if (index?.kind === 'chunks') chunks.push(entry.id);
   }
   for (const reference of references) {
-    const problem = await checkReference(reference, bytes, index === undefined ? undefined : byOffset, hash);
+    const problem = await checkReference(reference, bytes, index === undefined ? undefined : byOffset);
     if (problem !== undefined) problems.push(problem);
   }
   return { problems, chunks };
@@ -91,21 +100,21 @@ function readIndex(segment: SegmentId, bytes: Buffer, problems: string[]): Segme
   }
 }
 
-/** With an index the reference must be in it; without one its bytes are hashed. */
+/** With an index the reference must be in it; without one its bytes are decoded and hashed. */
 async function checkReference(
-  reference: { id: string; offsetBytes: Bytes; storedBytes: Bytes },
+  reference: Reference,
   bytes: Buffer,
   index: ReadonlyMap<number, SegmentEntry> | undefined,
-  hash: (bytes: Uint8Array) => Promise<string>,
 ): Promise<string | undefined> {
-  const { id, offsetBytes, storedBytes } = reference;
+  const { id, offsetBytes, storedBytes, codec } = reference;
   const what = `something points to ${storedBytes} bytes at ${offsetBytes}`;
   if (index === undefined) {
     if (offsetBytes + storedBytes > bytes.length) return `${what}, beyond its end`;
-    const isRight = (await hash(bytes.subarray(offsetBytes, offsetBytes + storedBytes))) === id;
-    return isRight ? undefined : `the ${storedBytes} bytes at ${offsetBytes} have a wrong SHA-256`;
+    const stored = bytes.subarray(offsetBytes, offsetBytes + storedBytes);
+    const payload = await decodeVerified(reference, stored, { atMost: MAX_CHUNK_SIZE });
+    return typeof payload === 'string' ? `the ${storedBytes} bytes at ${offsetBytes}: ${payload}` : undefined;
   }
   const entry = index.get(offsetBytes);
-  if (entry?.id === id && entry.storedBytes === storedBytes) return undefined;
+  if (entry?.id === id && entry.storedBytes === storedBytes && entry.codec === codec) return undefined;
   return `${what}, where its index has ${entry === undefined ? 'nothing' : 'something else'}`;
 }

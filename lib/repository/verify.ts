@@ -9,7 +9,7 @@
  * about the data.
  */
 import PQueue from 'p-queue';
-import { sha256OffThread } from '../format/checksums.js';
+import { isStoredSize } from '../format/codec.js';
 import { chunkCount, chunksPerEntry, rootLevel, type Bytes } from '../format/geometry.js';
 import {
   imagePrefix,
@@ -199,8 +199,11 @@ class Verification {
         counts.push(this.#node(walk, entry, node.level - 1, chunk));
         // Leaves are loaded several at once; what is above them one after the other.
         if (counts.length >= (node.level === 1 ? PARALLEL_NODES : 1)) total += sum(await Promise.all(counts.splice(0)));
-      } else if (entry.storedBytes !== walk.chunkSizeBytes) {
-        this.#damage(walk.object, `chunk ${chunk} has ${entry.storedBytes} bytes, not ${walk.chunkSizeBytes}`);
+      } else if (!isStoredSize(entry.codec, entry.storedBytes, walk.chunkSizeBytes)) {
+        this.#damage(
+          walk.object,
+          `chunk ${chunk} is stored in ${entry.storedBytes} bytes (${entry.codec}), where chunks have ${walk.chunkSizeBytes}`,
+        );
         total = NaN;
       } else {
         this.#note(entry, entry.id);
@@ -230,7 +233,7 @@ class Verification {
           const bytes = await this.#check(key, () => this.repository.store.get(key, { signal }));
           if (bytes !== undefined) {
             this.#readBytes += bytes.length;
-            const found = await checkSegment(segment, bytes, references, sha256OffThread);
+            const found = await checkSegment(segment, bytes, references);
             for (const what of found.problems) this.#damage(key, what);
             for (const id of found.chunks) chunks.add(id);
           }

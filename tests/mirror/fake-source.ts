@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '../../lib/format/checksums.js';
+import { encodePayload } from '../../lib/format/codec.js';
 import type { ChunkReference } from '../../lib/format/references.js';
 import type { ChunkSource, Lease, Mirror, SlotMap, WantedChunk } from '../../lib/mirror/api.js';
 import { FIRST_SLOT } from '../../lib/mirror/api.js';
@@ -51,6 +52,18 @@ export class FakeSource implements ChunkSource {
       storedBytes: chunkSizeBytes,
       codec: 'none',
     }));
+  }
+
+  /** A segment of payloads that are stored with zstd where that is worthwhile. */
+  async addCodedSegment(name: string, payloads: readonly Buffer[]): Promise<ChunkReference[]> {
+    const coded = await Promise.all(payloads.map((payload) => encodePayload('zstd', payload)));
+    this.segments.set(name, Buffer.concat(coded.map(({ stored }) => stored)));
+    let offsetBytes = 0;
+    return coded.map(({ codec, stored }, index) => {
+      const place = { segment: name, offsetBytes, storedBytes: stored.length, codec };
+      offsetBytes += stored.length;
+      return { id: sha256(payloads[index]!), ...place };
+    });
   }
 
   async read(request: Request, signal: AbortSignal, onBytes?: OnBytes): Promise<Buffer> {

@@ -16,7 +16,7 @@ const references: fc.Arbitrary<ChunkReference> = fc.record({
   segment: hex(16),
   offsetBytes: fc.maxSafeNat(),
   storedBytes: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
-  codec: fc.constant('none' as const),
+  codec: fc.constantFrom('none' as const, 'zstd' as const),
 });
 
 let directory: string;

@@ -4,8 +4,15 @@ import { planRuns } from '../../lib/repository/chunk-stream.js';
 
 const MIB = 1024 * 1024;
 
-/** Chunks of 1 MiB at the given places: [chunk, segment, position in the segment]. */
-async function plan(...places: (readonly [number, string, number])[]): Promise<number[][]> {
+/** Chunks that are stored in 1 MiB at the given places: [chunk, segment, position in the segment]. */
+function plan(...places: (readonly [number, string, number])[]): Promise<number[][]> {
+  return planOf(MIB, places);
+}
+
+async function planOf(
+  chunkSizeBytes: number,
+  places: readonly (readonly [number, string, number])[],
+): Promise<number[][]> {
   async function* chunks(): AsyncGenerator<[number, ChunkReference]> {
     for (const [chunk, segment, position] of places) {
       const offsetBytes = 32 + position * MIB;
@@ -14,7 +21,7 @@ async function plan(...places: (readonly [number, string, number])[]): Promise<n
     }
   }
   const runs: number[][] = [];
-  for await (const run of planRuns(chunks())) runs.push(run.chunks.map(({ chunk }) => chunk));
+  for await (const run of planRuns(chunks(), chunkSizeBytes)) runs.push(run.chunks.map(({ chunk }) => chunk));
   return runs;
 }
 
@@ -32,6 +39,14 @@ describe('chunks travel together', () => {
     expect(await plan(...places)).toEqual([
       [0, 1, 2, 3],
       [4, 5],
+    ]);
+  });
+
+  test('up to 8 MiB when they are decoded', async () => {
+    const places = [0, 1, 2, 3].map((chunk) => [chunk, 'x', chunk] as const);
+    expect(await planOf(4 * MIB, places)).toEqual([
+      [0, 1],
+      [2, 3],
     ]);
   });
 
