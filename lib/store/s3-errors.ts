@@ -51,7 +51,7 @@ const FINAL_5XX = new Set([501, 505]);
 
 const UNTRUSTED_CERTIFICATE = /^(CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|ERR_TLS_CERT|HOSTNAME_MISMATCH)/;
 
-/** The LazydiskError for what the minio client threw. */
+/** The LazydiskError for what a request threw: an S3Refusal, what the minio client makes of one, or an error of Node. */
 export function s3Error(error: unknown, call: FailedCall): LazydiskError {
   if (error instanceof LazydiskError) return error;
   if (call.signal?.aborted) return abortedError(call.location);

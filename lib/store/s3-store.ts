@@ -1,8 +1,10 @@
 /**
- * A store in an S3 bucket, through the minio client.
+ * A store in an S3 bucket.
  *
- * Each method is one request (a listing: one per thousand keys); nothing is tried again here, the client's own retries
- * are off. A put is always a single PUT, never a multipart upload, because only that is atomic and can be conditional.
+ * Each method is one request (a listing: one per thousand keys); nothing is tried again here. Gets, puts and deletes are
+ * signed and sent by this room itself, because there the bytes are: a body goes straight from the connection into the buffer
+ * that is returned, and to the connection straight from the caller's. A put is always a single PUT, never a multipart upload,
+ * because only that is atomic and can be conditional. Listings go through the minio client.
  * A body is success only when it is as long as was asked, whatever the server announced.
  *
  * Credentials that expire or are rotated under a store that has worked are read again, and the call fails as UNREACHABLE,
@@ -11,31 +13,40 @@
  * What it does not do: it checks nothing at construction (the first call does), and sees keys of others under its prefix
  * only if they are keys (lib/store/keys.ts): folder markers of web consoles are not.
  */
-import { Client, type ClientOptions } from 'minio';
+import type { IncomingMessage } from 'node:http';
+import { finished } from 'node:stream/promises';
 import { allowManyWaits } from '../util/abort.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import { checkRange, throwIfAborted } from './calls.js';
-import { checkKey, checkPrefix, compareKeys, keyProblem } from './keys.js';
+import { checkKey, checkPrefix } from './keys.js';
 import { formatLocation, type S3Location } from './location.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore } from './object-store.js';
 import { expectedSize, readBody } from './s3-body.js';
 import { isIdentityTrouble, s3Error, type S3Operation } from './s3-errors.js';
+import { listBucket } from './s3-listing.js';
+import { payloadHashOf } from './s3-payload.js';
+import { readRefusal } from './s3-refusal.js';
+import { openSession, type S3Session } from './s3-session.js';
 import type { S3Settings } from './s3-settings.js';
+import { encodePath } from './s3-signature.js';
 import { S3Transport, type Exchange } from './s3-transport.js';
 
 /** Silence on a connection that is taken for a dead server. Amazon's own clients wait 60 s; half of it is still patient. */
 const IDLE_TIMEOUT_MS = 30_000;
 
-/** The most that S3 takes in one PUT: below it the client never splits an object. */
-const SINGLE_PUT_BYTES = 5 * 1024 ** 3;
-
-const KEYS_PER_PAGE = 1000;
+/** A request of the data path, before it is addressed and signed. */
+interface DataRequest {
+  readonly method: 'GET' | 'PUT' | 'DELETE';
+  readonly key: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+}
 
 export class S3Store implements ObjectStore {
   readonly location: string;
   private readonly keyPrefix: string;
   private readonly transport: S3Transport;
-  private client: Promise<Client> | undefined;
+  private session: Promise<S3Session> | undefined;
   private history: 'has not worked yet' | 'has worked' = 'has not worked yet';
 
   constructor(
@@ -52,16 +63,15 @@ export class S3Store implements ObjectStore {
     checkKey(key);
     const { range, onBytes } = options;
     checkRange(range);
-    return this.call('get', key, options.signal, async (client, exchange) => {
-      const { offsetBytes, lengthBytes } = range ?? { offsetBytes: 0, lengthBytes: 0 };
-      const body = await client.getPartialObject(this.where.bucket, this.keyPrefix + key, offsetBytes, lengthBytes);
-      try {
-        const sizeBytes = expectedSize(exchange.response, { location: this.location, key, range });
-        return await readBody(body, sizeBytes, onBytes);
-      } finally {
-        body.destroy();
-      }
-    });
+    const headers: Record<string, string> = {};
+    if (range !== undefined) {
+      headers.range = `bytes=${range.offsetBytes}-${range.offsetBytes + range.lengthBytes - 1}`;
+    }
+    return this.call('get', key, options.signal, (session, exchange) =>
+      this.send(session, exchange, { method: 'GET', key, headers }, (response) =>
+        readBody(response, expectedSize(response, { location: this.location, key, range }), onBytes),
+      ),
+    );
   }
 
   async put(
@@ -70,49 +80,31 @@ export class S3Store implements ObjectStore {
     options: CallOptions & { readonly ifAbsent?: boolean } = {},
   ): Promise<void> {
     checkKey(key);
-    const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    await this.call('put', key, options.signal, (client) =>
-      client.putObject(this.where.bucket, this.keyPrefix + key, body, body.length, {
-        'Content-Type': 'application/octet-stream',
-        ...(options.ifAbsent ? { 'If-None-Match': '*' } : {}),
-      }),
+    const headers: Record<string, string> = { 'content-type': 'application/octet-stream' };
+    if (options.ifAbsent) headers['if-none-match'] = '*';
+    await this.call('put', key, options.signal, (session, exchange) =>
+      this.send(session, exchange, { method: 'PUT', key, headers, body: bytes }, skipBody),
     );
   }
 
   async list(prefix: string, options: CallOptions & { readonly delimiter?: '/' } = {}): Promise<Listing> {
     checkPrefix(prefix);
-    return this.call('list', prefix, options.signal, async (client) => {
-      const objects: StoredObject[] = [];
-      const prefixes = new Set<string>();
-      const ask = this.keyPrefix + prefix;
-      for (let token = ''; ;) {
-        const { bucket } = this.where;
-        const delimiter = options.delimiter ?? '';
-        const page = await client.listObjectsV2Query(bucket, ask, token, delimiter, KEYS_PER_PAGE, '');
-        for (const item of page.objects) {
-          const full = item.name ?? item.prefix;
-          // A server that answers more than was asked must not lead us to keys outside the repository.
-          if (!full?.startsWith(ask)) continue;
-          const key = full.slice(this.keyPrefix.length);
-          if (item.name === undefined) prefixes.add(key);
-          else if (keyProblem(key) === undefined) objects.push(this.storedObject(key, item.size, item.lastModified));
-        }
-        if (!page.isTruncated) break;
-        // The client's XML parser makes a number of a token that looks like one.
-        const next = String(page.nextContinuationToken);
-        if (next === '' || next === token) throw this.badListing('does not go on after its first part');
-        token = next;
-      }
-      objects.sort((a, b) => compareKeys(a.key, b.key));
-      return { objects, prefixes: [...prefixes].sort(compareKeys) };
-    });
+    const place = {
+      location: this.location,
+      endpointUrl: this.settings.endpoint.url,
+      bucket: this.where.bucket,
+      keyPrefix: this.keyPrefix,
+    };
+    return this.call('list', prefix, options.signal, async (session, exchange) =>
+      listBucket(await session.client(exchange), place, prefix, options.delimiter),
+    );
   }
 
   async delete(key: string, options: CallOptions = {}): Promise<void> {
     checkKey(key);
     try {
-      await this.call('delete', key, options.signal, (client) =>
-        client.removeObject(this.where.bucket, this.keyPrefix + key),
+      await this.call('delete', key, options.signal, (session, exchange) =>
+        this.send(session, exchange, { method: 'DELETE', key, headers: {} }, skipBody),
       );
     } catch (error) {
       // S3 answers 204 for a key that is not there; some servers say so.
@@ -124,24 +116,45 @@ export class S3Store implements ObjectStore {
     this.transport.close();
   }
 
-  /** Runs one call of the contract with the client, and turns what it throws into the contract's errors. */
+  /** Signs and sends a request; a refusal is thrown, success is lent to `receive`. */
+  private async send<T>(
+    { address, signer }: S3Session,
+    exchange: Exchange,
+    request: DataRequest,
+    receive: (response: IncomingMessage) => Promise<T>,
+  ): Promise<T> {
+    const { method, key, headers, body } = request;
+    const path = address.pathPrefix + encodePath(this.keyPrefix + key);
+    const payloadHash = await payloadHashOf(body, this.settings.endpoint.secure);
+    throwIfAborted(exchange.signal, this.location);
+    const signed = signer.sign({ method, path, headers: { host: address.host, ...headers }, payloadHash }, Date.now());
+    if (body !== undefined) signed['content-length'] = String(body.length);
+    const { hostname, port } = address;
+    return this.transport.send({ method, hostname, port, path, headers: signed, body }, exchange, async (response) => {
+      if (!isSuccess(request, response)) throw await readRefusal(response);
+      return receive(response);
+    });
+  }
+
+  /** Runs one call of the contract, and turns what it throws into the contract's errors. */
   private async call<T>(
     operation: S3Operation,
     key: string,
     signal: AbortSignal | undefined,
-    action: (client: Client, exchange: Exchange) => Promise<T>,
+    action: (session: S3Session, exchange: Exchange) => Promise<T>,
   ): Promise<T> {
     throwIfAborted(signal, this.location);
     if (signal !== undefined) allowManyWaits(signal);
-    const client = (this.client ??= this.connect());
     const exchange: Exchange = { signal, response: undefined, silence: undefined };
+    const session = (this.session ??= this.connect(exchange));
     try {
-      const ready = await client;
-      const result = await this.transport.exchange(exchange, () => action(ready, exchange));
+      const result = await action(await session, exchange);
       this.history = 'has worked';
       return result;
     } catch (thrown) {
-      const error = s3Error(thrown, {
+      // A body that nobody reads would keep its connection for ever.
+      if (exchange.response?.readableFlowing === null) exchange.response.resume();
+      const error = s3Error(exchange.silence ?? thrown, {
         location: this.location,
         bucket: this.where.bucket,
         endpointUrl: this.settings.endpoint.url,
@@ -151,58 +164,29 @@ export class S3Store implements ObjectStore {
         status: exchange.response?.statusCode,
       });
       if (!isIdentityTrouble(error) || this.history === 'has not worked yet') throw error;
-      if (this.client === client) this.client = undefined;
+      if (this.session === session) this.session = undefined;
       throw new LazydiskError('UNREACHABLE', error.message, { facts: error.facts });
     }
   }
 
-  private connect(): Promise<Client> {
-    const made = this.makeClient();
+  private connect(exchange: Exchange): Promise<S3Session> {
+    const made = openSession(this.where.bucket, this.settings, this.transport, exchange);
     // Credentials may be put right while we run: the next call looks again.
     made.catch(() => {
-      if (this.client === made) this.client = undefined;
+      if (this.session === made) this.session = undefined;
     });
     return made;
   }
+}
 
-  private async makeClient(): Promise<Client> {
-    const { endpoint, region } = this.settings;
-    const credentials = await this.settings.readCredentials();
-    const options: ClientOptions = {
-      endPoint: endpoint.host,
-      port: endpoint.port,
-      useSSL: endpoint.secure,
-      pathStyle: endpoint.pathStyle,
-      accessKey: credentials.accessKey,
-      secretKey: credentials.secretKey,
-      partSize: SINGLE_PUT_BYTES,
-      transport: this.transport,
-      transportAgent: this.transport.agent,
-      retryOptions: { disableRetry: true },
-      ...(region === undefined ? {} : { region }),
-      ...(credentials.sessionToken === undefined ? {} : { sessionToken: credentials.sessionToken }),
-    };
-    try {
-      return new Client(options);
-    } catch (error) {
-      throw new LazydiskError('USAGE', `${endpoint.url} can't be used as an S3 endpoint: check its host and port.`, {
-        cause: error,
-      });
-    }
-  }
+/** A GET succeeds with the body that was asked for; the others with whatever says so. */
+function isSuccess({ method, headers }: DataRequest, { statusCode = 0 }: IncomingMessage): boolean {
+  if (method !== 'GET') return statusCode >= 200 && statusCode < 300;
+  return statusCode === 200 || (statusCode === 206 && headers.range !== undefined);
+}
 
-  private storedObject(key: string, size: unknown, lastModified: unknown): StoredObject {
-    const sizeBytes = Number(size);
-    const modifiedMs = lastModified instanceof Date ? lastModified.getTime() : Number.NaN;
-    if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || !Number.isFinite(modifiedMs)) {
-      throw this.badListing(`gives no size or no time for ${key}`);
-    }
-    return { key, sizeBytes, modifiedMs };
-  }
-
-  private badListing(problem: string): LazydiskError {
-    return new LazydiskError('UNSUPPORTED', `The listing that ${this.settings.endpoint.url} gave ${problem}.`, {
-      facts: { location: this.location },
-    });
-  }
+/** Success that says nothing more. What is left of it is read, so that the connection can be used again. */
+async function skipBody(response: IncomingMessage): Promise<void> {
+  response.resume();
+  await finished(response);
 }

@@ -1,17 +1,17 @@
 /**
- * The HTTP of the S3 store: what the minio client does not offer by itself.
+ * The HTTP of the S3 store: connections, silence, giving up.
  *
- * A call of the store runs inside `exchange`, and every request that the client sends meanwhile belongs to it: it is
- * destroyed when the call's signal fires, and its status and headers are kept for the call, because the client throws
- * the status away for the errors that it holds to be transient. The link between the two is Node's AsyncLocalStorage, as
- * the client has no parameter that it would hand through.
+ * Requests of the data path are sent here (`send`). The minio client sends its own through a `requestFor` of one call of the
+ * store: each is destroyed when the call's signal fires, and its status and headers are kept for the call, because the client
+ * throws the status away for the errors that it holds to be transient.
  *
- * A connection on which nothing moves for `idleTimeoutMs` is destroyed: a server that stalls can't hang a call for ever,
- * and a slow one that moves is not cut off.
+ * Connections are kept and shared by both; the one that was used last is used next, so that few are open when little is
+ * asked. A connection on which nothing moves for `idleTimeoutMs` is destroyed: a server that stalls can't hang a call for
+ * ever, and a slow one that moves is not cut off.
  */
-import { AsyncLocalStorage } from 'node:async_hooks';
 import http from 'node:http';
 import https from 'node:https';
+import { onAbort } from './calls.js';
 
 /** What is known of the last request of a call. */
 export interface Exchange {
@@ -21,6 +21,16 @@ export interface Exchange {
   silence: SilentConnection | undefined;
 }
 
+/** A request as it goes on the wire. */
+export interface WireRequest {
+  readonly method: string;
+  readonly hostname: string;
+  readonly port: number;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array | undefined;
+}
+
 /** Fails a request whose connection was silent; the code is that of a connection attempt that timed out. */
 export class SilentConnection extends Error {
   readonly code = 'ETIMEDOUT';
@@ -28,8 +38,7 @@ export class SilentConnection extends Error {
 
 export class S3Transport {
   readonly agent: http.Agent;
-  private readonly current = new AsyncLocalStorage<Exchange>();
-  private readonly send: typeof http.request;
+  private readonly open: typeof http.request;
 
   /** `maxSockets` is a bound for accidents: how much is asked at once is the limiting decorator's choice. */
   constructor(
@@ -39,45 +48,59 @@ export class S3Transport {
   ) {
     const options = { keepAlive: true, maxSockets, scheduling: 'lifo' as const };
     this.agent = secure ? new https.Agent(options) : new http.Agent(options);
-    this.send = secure ? https.request : http.request;
+    this.open = secure ? https.request : http.request;
   }
 
-  /** Runs `action`; its requests end with `signal`. The exchange tells of the response, also after a failure. */
-  async exchange<T>(exchange: Exchange, action: () => Promise<T>): Promise<T> {
-    try {
-      return await this.current.run(exchange, action);
-    } catch (error) {
-      // A body that nobody reads would keep its connection for ever.
-      if (exchange.response?.readableFlowing === null) exchange.response.resume();
-      throw exchange.silence ?? error;
-    }
-  }
-
-  /** `http.request` as the minio client calls it: always with options and a callback. */
-  readonly request = ((options: http.RequestOptions, onResponse: (response: http.IncomingMessage) => void) => {
-    const exchange = this.current.getStore();
-    const request = this.send(
-      {
-        ...options,
-        agent: this.agent,
-        timeout: this.idleTimeoutMs,
-        ...(exchange?.signal === undefined ? {} : { signal: exchange.signal }),
-      },
-      (response) => {
-        if (exchange !== undefined) exchange.response = response;
-        onResponse(response);
-      },
-    );
-    request.on('timeout', () => {
-      const silence = new SilentConnection(`nothing moved for ${this.idleTimeoutMs / 1000} s`);
-      if (exchange !== undefined) exchange.silence = silence;
-      request.destroy(silence);
+  /**
+   * Sends a request and lends its answer to `receive`, which reads it to the end or rejects; then the connection is dropped.
+   * Rejects as `receive`, or with what ended the connection.
+   */
+  send<T>(
+    { method, hostname, port, path, headers, body }: WireRequest,
+    exchange: Exchange,
+    receive: (response: http.IncomingMessage) => Promise<T>,
+  ): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const options = { method, hostname, port, path, headers, agent: this.agent, timeout: this.idleTimeoutMs };
+      const request = this.open(options, (response) => {
+        exchange.response = response;
+        receive(response).then(resolve, (error: unknown) => {
+          response.destroy();
+          reject(error as Error);
+        });
+      });
+      this.endWhenSilent(request, exchange);
+      const stopListening = onAbort(exchange.signal, () => request.destroy());
+      // After the head of an answer, its body tells how it ends: a refused upload breaks, and the reason is still to be read.
+      request.on('error', (error) => exchange.response ?? reject(error));
+      request.on('close', stopListening);
+      request.end(body);
     });
-    return request;
-  }) as typeof http.request;
+  }
+
+  /** `http.request` as the minio client calls it, always with options and a callback; its requests are those of one call. */
+  requestFor(exchange: Exchange): typeof http.request {
+    return ((options: http.RequestOptions, onResponse: (response: http.IncomingMessage) => void) => {
+      const { signal } = exchange;
+      const wire = { ...options, agent: this.agent, timeout: this.idleTimeoutMs, ...(signal && { signal }) };
+      const request = this.open(wire, (response) => {
+        exchange.response = response;
+        onResponse(response);
+      });
+      this.endWhenSilent(request, exchange);
+      return request;
+    }) as typeof http.request;
+  }
 
   /** Drops all connections. */
   close(): void {
     this.agent.destroy();
+  }
+
+  private endWhenSilent(request: http.ClientRequest, exchange: Exchange): void {
+    request.on('timeout', () => {
+      exchange.silence = new SilentConnection(`nothing moved for ${this.idleTimeoutMs / 1000} s`);
+      request.destroy(exchange.silence);
+    });
   }
 }

@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { parseLocation, type S3Location } from '../../lib/store/location.js';
 import { retrying } from '../../lib/store/retrying.js';
@@ -117,6 +120,75 @@ describe('the S3 store maps what the server answers', () => {
     };
     await retrying(store, { timeoutMs: 10_000, random: () => 0 }).put('key', Buffer.from('x'), { ifAbsent: true });
     expect(answers).toBe(2);
+  });
+});
+
+describe('the S3 store and an upload that is not wanted', () => {
+  it('reads the reason, also when it comes before the last byte is sent', async () => {
+    await server.close();
+    const early = http.createServer((request, response) => {
+      s3ErrorAnswer(403, 'AccessDenied')(request, response);
+      request.resume();
+    });
+    await new Promise<void>((resolve) => early.listen(0, '127.0.0.1', resolve));
+    server = { ...server, url: `http://127.0.0.1:${(early.address() as AddressInfo).port}` };
+    await store.close();
+    store = newStore();
+    const put = failure(store.put('key', Buffer.alloc(8 * 1024 * 1024)));
+    expect(await put).toMatchObject({ code: 'REFUSED', facts: { s3Code: 'AccessDenied' } });
+    early.closeAllConnections();
+    await new Promise((resolve) => early.close(resolve));
+  });
+
+  it('is UNREACHABLE, as every call, when the connection is reset', async () => {
+    server.answer = (request) => request.socket.resetAndDestroy();
+    for (const call of [
+      () => store.put('key', Buffer.alloc(100_000)),
+      () => store.get('key'),
+      () => store.get('key', { range: RANGE }),
+      () => store.list(''),
+      () => store.delete('key'),
+    ]) {
+      expect(await failure(call())).toMatchObject({ code: 'UNREACHABLE', cause: { code: 'ECONNRESET' } });
+    }
+  });
+
+  it('takes no other success for the body of an object', async () => {
+    for (const status of [201, 204, 206]) {
+      server.answer = body(status, {}, Buffer.alloc(0));
+      expect(await failure(store.get('key'))).toMatchObject({ code: 'UNREACHABLE' });
+    }
+  });
+});
+
+describe('the S3 store signs', () => {
+  it('every request with the session token, and over plain HTTP the bytes of an upload', async () => {
+    credentials = { ...credentials, sessionToken: 'the-token' };
+    const bytes = Buffer.alloc(100_000, 5);
+    server.answer = (_, response) => void response.writeHead(200).end('<ListBucketResult><Name>bucket</Name></ListBucketResult>');
+    await store.put('key', bytes);
+    await store.put('key', Buffer.from('small'));
+    await store.get('key');
+    await store.list('');
+    await store.delete('key');
+    expect(server.requests.map(({ method }) => method)).toEqual(['PUT', 'PUT', 'GET', 'GET', 'DELETE']);
+    for (const { headers } of server.requests) {
+      expect(headers['x-amz-security-token']).toBe('the-token');
+      expect(headers.authorization).toMatch(/SignedHeaders=[^,]*x-amz-security-token/);
+    }
+    expect(server.requests.map(({ headers }) => headers['x-amz-content-sha256']).slice(0, 2)).toEqual(
+      [bytes, Buffer.from('small')].map((payload) => createHash('sha256').update(payload).digest('hex')),
+    );
+  });
+
+  it('the range and the condition, so that nobody can take them away', async () => {
+    server.answer = body(206, { 'content-range': 'bytes 10-29/100' }, Buffer.alloc(20));
+    await store.get('key', { range: RANGE });
+    server.answer = body(200, {}, Buffer.alloc(0));
+    await store.put('key', Buffer.alloc(1), { ifAbsent: true });
+    const [get, put] = server.requests.map(({ headers }) => headers.authorization);
+    expect(get).toContain('SignedHeaders=host;range;');
+    expect(put).toContain('SignedHeaders=content-type;host;if-none-match;');
   });
 });
 
