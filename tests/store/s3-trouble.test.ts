@@ -165,7 +165,8 @@ describe('the S3 store signs', () => {
   it('every request with the session token, and over plain HTTP the bytes of an upload', async () => {
     credentials = { ...credentials, sessionToken: 'the-token' };
     const bytes = Buffer.alloc(100_000, 5);
-    server.answer = (_, response) => void response.writeHead(200).end('<ListBucketResult><Name>bucket</Name></ListBucketResult>');
+    server.answer = (_, response) =>
+      void response.writeHead(200).end('<ListBucketResult><Name>bucket</Name></ListBucketResult>');
     await store.put('key', bytes);
     await store.put('key', Buffer.from('small'));
     await store.get('key');
