@@ -41,6 +41,11 @@ export const mountVerb = defineVerb({
         type: 'string',
         describe: 'most bytes of fetched chunks to keep (default: 10 % of the disk stays free)',
       })
+      .option('driver', {
+        choices: ['kernel', 'fuse-native'] as const,
+        default: 'kernel' as const,
+        describe: 'how to reach the kernel; fuse-native needs libfuse 2, and can neither discard nor seek holes',
+      })
       .option('workers', {
         type: 'string',
         default: String(DEFAULT_WORKERS),
@@ -80,6 +85,7 @@ export const mountVerb = defineVerb({
       stateDirectory: options.state === undefined ? null : resolve(options.state),
       cacheDirectory: options.cache === undefined ? null : resolve(options.cache),
       cacheSizeBytes: options.cacheSize === undefined ? null : parseCacheSize(options.cacheSize),
+      driver: options.driver,
       workers: parseCount(options.workers, '--workers', 1, 64),
       readOnly: options.readOnly,
       allowOther: options.allowOther,

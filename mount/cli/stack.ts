@@ -15,8 +15,11 @@ import { openMirror } from '../../lib/mirror/mirror.js';
 import { chunkSource } from '../../lib/repository/chunk-source.js';
 import { openRepository } from '../../lib/repository/repository.js';
 import type { StoredRepository } from '../../lib/repository/stored-repository.js';
+import type { Driver } from '../fuse/driver.js';
+import type { Log } from '../../lib/util/log.js';
 import { createKernelDriver } from '../fuse/kernel-driver.js';
 import { clearStaleMount } from '../fuse/mount-table.js';
+import { createNativeDriver } from '../fuse/native-driver.js';
 import { currentBootId } from '../service/boot-id.js';
 import { closeAll, openMount, type Closer, type LiveMount } from '../service/daemon.js';
 import type { OpenedMount } from '../service/daemon-process.js';
@@ -102,7 +105,7 @@ async function mountLayers(parts: Parts): Promise<LiveMount> {
   if ((await clearStaleMount(settings.mountpoint)) > 0) {
     log.warn('The mount of a daemon that is gone was cleared.', { mountpoint: settings.mountpoint });
   }
-  const driver = createKernelDriver({ workers: settings.workers, log });
+  const driver = createDriver(settings, log);
   const cacheDirectory = await cacheDirectoryOf(settings, state);
   await makePrivateFolder(cacheDirectory);
   const mirror = keep(
@@ -171,6 +174,10 @@ function identityOf(settings: MountSettings, state: StateDirectory, driver: stri
     daemonPid: process.pid,
     readOnly: settings.readOnly,
   };
+}
+
+function createDriver({ driver, workers, timeoutMs }: MountSettings, log: Log): Driver {
+  return driver === 'kernel' ? createKernelDriver({ workers, log }) : createNativeDriver({ outageMs: timeoutMs, log });
 }
 
 /** The repository on the view of the store that waits as long as guests are to wait. The marker is known: no request. */

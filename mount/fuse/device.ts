@@ -5,12 +5,12 @@
  * Checks come before the mount: after it, nothing here may touch the mountpoint, since nobody answers yet.
  */
 import { closeSync, openSync, readSync, writevSync } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
 import { errnoOf, LazydiskError } from '../../lib/util/errors.js';
 import { MNT_DETACH, mount, MS_NODEV, MS_NOSUID, MS_RDONLY, umount2 } from '../../lib/util/syscalls.js';
 import type { MountOptions } from './driver.js';
 import { errnoNumber } from './errno.js';
-import { FILE_SYSTEM_TYPE, mountAt, mountpointPath, readMountTable } from './mount-table.js';
+import { FILE_SYSTEM_TYPE, mountAt, readMountTable } from './mount-table.js';
+import { checkMountpoint } from './mountpoint-check.js';
 import { replyHeader } from './protocol/encode.js';
 import { decodeInit, negotiate, type Negotiated } from './protocol/init.js';
 import { MAX_DATA_BYTES, REQUEST_BUFFER_BYTES } from './protocol/limits.js';
@@ -29,13 +29,9 @@ export interface MountedDevice {
 }
 
 /**
- * Mounts. LazydiskError: UNSUPPORTED (no /dev/fuse, not root, old kernel), NOT_FOUND (no such folder), USAGE (not a folder,
- * not empty), EXISTS (a mount is there already), CONFLICT (a dead mount is there: `clearStaleMount`).
+ * Mounts. LazydiskError: UNSUPPORTED (no /dev/fuse, no right to mount, old kernel), and what `checkMountpoint` says.
  */
 export async function mountDevice(options: MountOptions): Promise<MountedDevice> {
-  if (process.geteuid?.() !== 0) {
-    throw new LazydiskError('UNSUPPORTED', 'Only root can mount with this version: run it as root (sudo).');
-  }
   const mountpoint = await checkMountpoint(options.mountpoint);
   const descriptor = openDevice();
   let mounted = false;
@@ -56,42 +52,8 @@ export async function mountDevice(options: MountOptions): Promise<MountedDevice>
   }
 }
 
-async function checkMountpoint(path: string): Promise<string> {
-  let mountpoint: string;
-  try {
-    mountpoint = await mountpointPath(path);
-    const entry = mountAt(await readMountTable(), mountpoint);
-    if (entry?.type === FILE_SYSTEM_TYPE) await stat(mountpoint);
-    if (entry !== undefined) {
-      throw new LazydiskError(
-        'EXISTS',
-        `${mountpoint} is a mount already (${entry.type} of ${entry.source}): unmount it first.`,
-        { facts: { mountpoint, source: entry.source, type: entry.type } },
-      );
-    }
-    if (!(await stat(mountpoint)).isDirectory()) {
-      throw new LazydiskError('USAGE', `The mountpoint ${mountpoint} must be an empty folder, and is not a folder.`);
-    }
-    if ((await readdir(mountpoint)).length > 0) {
-      throw new LazydiskError('USAGE', `The mountpoint ${mountpoint} must be an empty folder, and has files in it.`);
-    }
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code === 'ENOENT') {
-      throw new LazydiskError('NOT_FOUND', `The mountpoint ${path} does not exist: make the folder first.`);
-    }
-    if (code === 'ENOTDIR') {
-      throw new LazydiskError('USAGE', `The mountpoint ${path} must be an empty folder, and is not a folder.`);
-    }
-    if (code === 'ENOTCONN') {
-      throw new LazydiskError('CONFLICT', `${path} is the mount of a daemon that is gone: unmount it first.`);
-    }
-    throw error;
-  }
-  return mountpoint;
-}
-
-function openDevice(): number {
+/** UNSUPPORTED when there is no FUSE here. */
+export function openDevice(): number {
   try {
     return openSync(DEVICE, 'r+');
   } catch (error) {

@@ -15,21 +15,18 @@ import { hasReply, opcodeName } from './protocol/opcodes.js';
 import { mayAnswerEnosys, refusalOf } from './protocol/refusals.js';
 import type { RequestHeader } from './protocol/requests.js';
 import type { Replies } from './replies.js';
-
-/** Trouble of one kind is logged once in so long; what was left out is counted. */
-const LOG_INTERVAL_MS = 1000;
+import type { TroubleLog } from './trouble-log.js';
 
 export class Dispatcher {
   private readonly callers = new Callers();
   private readonly operations: Operations;
   private reads = 0;
-  private lastLoggedMs = -Infinity;
-  private unlogged = 0;
 
   constructor(
     fileSystem: FileSystem,
     private readonly replies: Replies,
-    private readonly log: Log,
+    log: Log,
+    private readonly trouble: TroubleLog,
   ) {
     this.operations = new Operations(fileSystem, log);
   }
@@ -45,7 +42,7 @@ export class Dispatcher {
     if (!decoded.ok) {
       const { opcode, unique, errno, reason } = decoded.bad;
       // Offsets and modes that are not served are the caller's business; only what the kernel got wrong is trouble.
-      if (errno === 'EIO') this.trouble(`fuse: ${opcodeName(opcode)} was not understood: ${reason}`);
+      if (errno === 'EIO') this.trouble.report(`fuse: ${opcodeName(opcode)} was not understood: ${reason}`);
       if (unique !== undefined && hasReply(opcode)) this.replies.error(unique, errnoNumber(errno));
       return;
     }
@@ -69,18 +66,6 @@ export class Dispatcher {
     this.callers.fireAll();
   }
 
-  /** Logs, unless something was logged just now. */
-  trouble(message: string, facts: Readonly<Record<string, unknown>> = {}): void {
-    const nowMs = performance.now();
-    if (nowMs - this.lastLoggedMs < LOG_INTERVAL_MS) {
-      this.unlogged++;
-      return;
-    }
-    this.log.error(message, this.unlogged === 0 ? facts : { ...facts, othersNotLogged: this.unlogged });
-    this.lastLoggedMs = nowMs;
-    this.unlogged = 0;
-  }
-
   private async perform(header: RequestHeader, operation: Served): Promise<void> {
     const isRead = operation.kind === 'read';
     if (isRead) this.reads++;
@@ -98,7 +83,7 @@ export class Dispatcher {
   private fail(header: RequestHeader, error: unknown): void {
     const { name, errno, worthLogging } = answerTo(error);
     if (worthLogging) {
-      this.trouble(`fuse: ${opcodeName(header.opcode)} failed with ${name}: ${messageOf(error)}`, {
+      this.trouble.report(`fuse: ${opcodeName(header.opcode)} failed with ${name}: ${messageOf(error)}`, {
         node: header.node,
         stack: (error as { stack?: unknown } | null | undefined)?.stack,
       });

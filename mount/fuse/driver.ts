@@ -1,6 +1,6 @@
 /**
  * What the service needs of a driver. The kernel driver speaks the FUSE protocol on /dev/fuse in worker threads; the
- * fuse-native driver (later) fits behind the same interface: it has no workers, so its fence is always passed and its plane
+ * fuse-native driver fits behind the same interface: it has no workers, so its fence is always passed and its plane
  * feed does nothing, and every request goes through the FileSystem.
  */
 import type { PlaneFeed } from '../../lib/image/plane.js';

@@ -9,26 +9,22 @@
  * dies ends it too, since nobody would know what it left behind: the connection is aborted, and `ended` says failed.
  */
 import { closeSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
+import { LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
-import { MNT_DETACH, MNT_FORCE } from '../../lib/util/syscalls.js';
 import { mountDevice, type MountedDevice } from './device.js';
 import { Dispatcher } from './dispatcher.js';
 import type { Driver, DriverStatistics, EndReason, MountOptions } from './driver.js';
 import type { FileSystem } from './file-system.js';
-import { holdersOf } from './holders.js';
-import { mountAt, readMountTable, type MountEntry } from './mount-table.js';
+import { OwnMount } from './own-mount.js';
 import { Replies } from './replies.js';
-import { unmountInThread } from './unmounting.js';
+import { TroubleLog } from './trouble-log.js';
+import { withResolvers } from './with-resolvers.js';
 import { WorkerPool } from './worker-pool.js';
 import { COUNT_FORWARDED, COUNT_READ_BYTES, COUNT_READS, COUNT_WRITE_BYTES, COUNT_WRITES } from './worker-messages.js';
 
 /** With fewer, a few slow reads of the local disk would hold up everything else. */
 const LEAST_WORKERS = 4;
-/** So many holders are named in a message. */
-const NAMED_HOLDERS = 5;
 
 export interface KernelDriverSettings {
   /** Threads; as many as there are cores by default, and at least four. */
@@ -51,7 +47,7 @@ class Kernel implements KernelDriver {
   readonly ended: Promise<EndReason>;
   private readonly pool: WorkerPool;
   private readonly end: (reason: EndReason) => void;
-  private mounted: MountedDevice | undefined;
+  private mount: OwnMount | undefined;
   private dispatcher: Dispatcher | undefined;
   private failure: Error | undefined;
 
@@ -78,15 +74,16 @@ class Kernel implements KernelDriver {
   }
 
   async serve(mounted: MountedDevice, fileSystem: FileSystem): Promise<void> {
-    if (this.mounted !== undefined) throw new LazydiskError('CONFLICT', 'A driver serves one mount in its life.');
-    this.mounted = mounted;
+    if (this.mount !== undefined) throw new LazydiskError('CONFLICT', 'A driver serves one mount in its life.');
+    this.mount = new OwnMount(mounted.device, this.log);
     const replies = new Replies(mounted.descriptor, this.log);
-    const dispatcher = new Dispatcher(fileSystem, replies, this.log);
+    const trouble = new TroubleLog(this.log);
+    const dispatcher = new Dispatcher(fileSystem, replies, this.log, trouble);
     this.dispatcher = dispatcher;
     const { ready, ended } = this.pool.start(mounted.descriptor, {
       request: (bytes) => void dispatcher.handle(bytes),
       trouble: (message) => {
-        dispatcher.trouble(`fuse: ${message}`);
+        trouble.report(`fuse: ${message}`);
       },
       failed: (error) => {
         this.fail(error);
@@ -101,37 +98,11 @@ class Kernel implements KernelDriver {
   }
 
   async unmount(): Promise<void> {
-    const mount = await this.ownMount();
-    if (mount === undefined) return;
-    const mountpoint = mount.mountpoint;
-    if (mountAt(await readMountTable(), mountpoint)?.device !== mount.device) {
-      throw new LazydiskError('BUSY', `Something else is mounted over ${mountpoint}: unmount that first.`);
-    }
-    try {
-      await unmountInThread(mountpoint, 0);
-    } catch (error) {
-      const code = errnoOf(error);
-      // Somebody else was faster.
-      if (code === 'EINVAL' && (await this.ownMount()) === undefined) return;
-      if (code === 'EBUSY') throw await this.busy(mountpoint);
-      throw new LazydiskError('IO', `The kernel refused to unmount ${mountpoint} (${messageOf(error)}).`, {
-        cause: error,
-      });
-    }
+    await this.mount?.unmount();
   }
 
   async abort(): Promise<void> {
-    const mount = await this.ownMount();
-    if (mount === undefined) return;
-    const covered = mountAt(await readMountTable(), mount.mountpoint)?.device !== mount.device;
-    try {
-      if (covered) throw new Error(`something else is mounted over ${mount.mountpoint}`);
-      await unmountInThread(mount.mountpoint, MNT_FORCE | MNT_DETACH);
-    } catch (error) {
-      this.log.warn(`fuse: ${messageOf(error)}; the connection is aborted through /sys`);
-      const minor = mount.device.slice(mount.device.indexOf(':') + 1);
-      await writeFile(`/sys/fs/fuse/connections/${minor}/abort`, '1');
-    }
+    await this.mount?.abort();
   }
 
   statistics(): DriverStatistics {
@@ -164,46 +135,7 @@ class Kernel implements KernelDriver {
       this.log.error(`fuse: the device could not be closed: ${messageOf(error)}`);
     }
     dispatcher.abandon();
-    // A mount that is still there was aborted from outside (or when a worker died): it is dead, and is taken away.
-    if (await this.isMounted()) {
-      this.failure ??= new Error('The FUSE connection was aborted from outside.');
-      await this.abort().catch((error: unknown) => {
-        this.log.error(`fuse: the dead mount could not be taken away: ${messageOf(error)}`);
-      });
-    }
+    if (await this.mount?.takeAway()) this.failure ??= new Error('The FUSE connection was aborted from outside.');
     this.end(this.failure === undefined ? { kind: 'unmounted' } : { kind: 'failed', error: this.failure });
   }
-
-  private async isMounted(): Promise<boolean> {
-    try {
-      return (await this.ownMount()) !== undefined;
-    } catch (error) {
-      this.log.error(`fuse: the mount table can't be read: ${messageOf(error)}`);
-      return false;
-    }
-  }
-
-  /** Our mount, wherever it was moved to; undefined when it is not there any more. */
-  private async ownMount(): Promise<MountEntry | undefined> {
-    const device = this.mounted?.device;
-    if (device === undefined) return undefined;
-    return (await readMountTable()).find((entry) => entry.device === device);
-  }
-
-  private async busy(mountpoint: string): Promise<LazydiskError> {
-    const holders = await holdersOf(mountpoint);
-    const named = holders.slice(0, NAMED_HOLDERS).join('; ');
-    const others = holders.length > NAMED_HOLDERS ? `; and ${String(holders.length - NAMED_HOLDERS)} more` : '';
-    const who = holders.length === 0 ? 'by a process that is not visible from here' : `${named}${others}`;
-    return new LazydiskError('BUSY', `${mountpoint} is in use: ${who}.`, { facts: { mountpoint, holders } });
-  }
-}
-
-/** As Promise.withResolvers of later versions. */
-function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  let resolve!: (value: T) => void;
-  const promise = new Promise<T>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }

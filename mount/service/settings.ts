@@ -13,6 +13,8 @@ export const mountSettingsSchema = z.strictObject({
   cacheDirectory: z.string().nullable(),
   /** null: keep a part of the file system free. */
   cacheSizeBytes: z.int().positive().nullable(),
+  driver: z.enum(['kernel', 'fuse-native']),
+  /** Of the kernel driver. */
   workers: z.int().min(1).max(64),
   readOnly: z.boolean(),
   allowOther: z.boolean(),

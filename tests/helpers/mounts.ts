@@ -8,6 +8,7 @@ import { mkdir, open, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageStatusDocument, MountStatus } from '../../mount/tree/status-schema.js';
 import { undoLater } from './cleanup.js';
+import { testDriver } from './driver.js';
 import { isAlive, run } from './processes.js';
 import { lazydisk, lazydiskJson, mustLazydisk } from './program.js';
 import type { TestRepository } from './repositories.js';
@@ -62,7 +63,10 @@ async function mountAt(mountpoint: string, stateDirectory: string, request: Moun
   // Registered first: a daemon may be there although `mount` said that it failed.
   undoLater(() => forceUnmount(mountpoint));
   const { daemonPid } = (await lazydiskJson(
-    ['mount', request.repository.url, mountpoint, '--state', stateDirectory, ...(request.options ?? [])],
+    [
+      ...['mount', request.repository.url, mountpoint, '--state', stateDirectory, '--driver', testDriver],
+      ...(request.options ?? []),
+    ],
     { env },
   )) as { daemonPid: number };
   const status = (): Promise<MountStatus> => lazydiskJson(['status', mountpoint], { env }) as Promise<MountStatus>;

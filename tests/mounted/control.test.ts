@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { checksumOf } from '../helpers/contents.js';
+import { testDriver } from '../helpers/driver.js';
 import { MIB, repositoryWithImage } from '../helpers/images.js';
 import { control, mountRepository } from '../helpers/mounts.js';
 import { must, run } from '../helpers/processes.js';
@@ -78,6 +79,6 @@ describe('control and status files', () => {
     expect(whole['health']).toBe('ok');
     expect(typeof whole['fetchedBytes']).toBe('number');
     const { daemonPid, stateDirectory, driver } = await mounted.status();
-    expect([daemonPid > 0, stateDirectory, driver]).toEqual([true, mounted.stateDirectory, 'kernel']);
+    expect([daemonPid > 0, stateDirectory, driver]).toEqual([true, mounted.stateDirectory, testDriver]);
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { join } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { allocatedBytes, checksumOf } from '../helpers/contents.js';
+import { testWith } from '../helpers/driver.js';
 import { commit, KIB, MIB, repositoryWithImage, SOME_EXTENTS } from '../helpers/images.js';
 import { mountRepository } from '../helpers/mounts.js';
 import { must } from '../helpers/processes.js';
@@ -79,31 +80,34 @@ describe('sparse copies', () => {
   });
 
   // S16
-  test('SEEK_DATA and SEEK_HOLE tell data from zeros: in chunks for the base, in blocks for local writes', async () => {
-    const { repository, name, sizeBytes } = await repositoryWithImage();
-    const mounted = await mountRepository({ repository });
-    const ofBase = SOME_EXTENTS.map(({ offset, lengthBytes }): [number, number] => [
-      down(offset, CHUNK),
-      Math.min(up(offset + lengthBytes, CHUNK), sizeBytes),
-    ]);
-    expect(await dataRanges(mounted.path(name, '1.raw'))).toEqual(ofBase);
-    expect(await dataRanges(mounted.path(name))).toEqual(ofBase);
-    expect((await mounted.status()).fetchedBytes).toBeLessThan(MIB); // nobody asked for data
+  testWith('hole seeking')(
+    'SEEK_DATA and SEEK_HOLE tell data from zeros: in chunks for the base, in blocks for local writes',
+    async () => {
+      const { repository, name, sizeBytes } = await repositoryWithImage();
+      const mounted = await mountRepository({ repository });
+      const ofBase = SOME_EXTENTS.map(({ offset, lengthBytes }): [number, number] => [
+        down(offset, CHUNK),
+        Math.min(up(offset + lengthBytes, CHUNK), sizeBytes),
+      ]);
+      expect(await dataRanges(mounted.path(name, '1.raw'))).toEqual(ofBase);
+      expect(await dataRanges(mounted.path(name))).toEqual(ofBase);
+      expect((await mounted.status()).fetchedBytes).toBeLessThan(MIB); // nobody asked for data
 
-    const io = ['write -P 1 8M 4k', 'write -P 2 10M 8k', 'discard 20M 256k'].flatMap((command) => ['-c', command]);
-    await must('qemu-io', ['-f', 'raw', '-t', 'none', '-d', 'unmap', ...io, mounted.path(name)]);
-    const [first, second, , fourth] = ofBase;
-    expect(await dataRanges(mounted.path(name))).toEqual([
-      first,
-      second,
-      [8 * MIB, 8 * MIB + 4 * KIB],
-      [10 * MIB, 10 * MIB + 8 * KIB],
-      fourth,
-    ]);
-  });
+      const io = ['write -P 1 8M 4k', 'write -P 2 10M 8k', 'discard 20M 256k'].flatMap((command) => ['-c', command]);
+      await must('qemu-io', ['-f', 'raw', '-t', 'none', '-d', 'unmap', ...io, mounted.path(name)]);
+      const [first, second, , fourth] = ofBase;
+      expect(await dataRanges(mounted.path(name))).toEqual([
+        first,
+        second,
+        [8 * MIB, 8 * MIB + 4 * KIB],
+        [10 * MIB, 10 * MIB + 8 * KIB],
+        fourth,
+      ]);
+    },
+  );
 
   // S13
-  test('st_blocks counts what SEEK_DATA calls data', async () => {
+  testWith('hole seeking')('st_blocks counts what SEEK_DATA calls data', async () => {
     const { repository, name } = await repositoryWithImage();
     const mounted = await mountRepository({ repository });
     for (const file of ['1.raw', 'disk.raw']) {

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { join } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { allocatedBytes, checksumOf } from '../helpers/contents.js';
+import { testWith } from '../helpers/driver.js';
 import { commit, importFile, MIB, repositoryWithImage } from '../helpers/images.js';
 import { type MountedTest, mountRepository } from '../helpers/mounts.js';
 import { must, run, start } from '../helpers/processes.js';
@@ -29,7 +30,7 @@ describe('QEMU on a head', () => {
     return { mounted, path: mounted.path(name), name, original };
   }
 
-  test('patterns of writes, discards and zero writes read back, and again after a commit', async () => {
+  testWith('discard')('patterns of writes, discards and zero writes read back, and again after a commit', async () => {
     const { mounted, path, name } = await mountedImage();
     await patterns(
       path,
@@ -61,7 +62,7 @@ describe('QEMU on a head', () => {
   });
 
   // S24
-  test('a discard frees the space on the local disk at once', async () => {
+  testWith('discard')('a discard frees the space on the local disk at once', async () => {
     const { mounted, path, name } = await mountedImage();
     await patterns(path, 'write -P 0x77 8M 8M', 'flush');
     const before = await mounted.imageStatusFile(name);

@@ -3,6 +3,7 @@ import { mkdir, open, readdir, readFile, realpath, stat, writeFile } from 'node:
 import { join } from 'node:path';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
 import { readRange } from '../helpers/contents.js';
+import { testDriver } from '../helpers/driver.js';
 import { repositoryWithImage } from '../helpers/images.js';
 import { mountAgain, mountRepository, type MountedTest } from '../helpers/mounts.js';
 import { isAlive, must, run, start } from '../helpers/processes.js';
@@ -67,7 +68,7 @@ describe('a mount', () => {
       health: 'ok',
       daemonPid: mounted.daemonPid,
       stateDirectory: mounted.stateDirectory,
-      driver: 'kernel',
+      driver: testDriver,
     });
     expect(await mounted.imageStatus(name)).toMatchObject({ image: name, dirtyBytes: 0 });
     expect((await stat(mounted.stateDirectory)).mode & 0o777).toBe(0o700);

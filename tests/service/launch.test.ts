@@ -21,6 +21,7 @@ function settings(mountpoint = folder): MountSettings {
     stateDirectory: null,
     cacheDirectory: null,
     cacheSizeBytes: null,
+    driver: 'kernel',
     workers: 4,
     readOnly: false,
     allowOther: false,

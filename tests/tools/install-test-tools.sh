@@ -12,6 +12,8 @@ missing=()
 for command in "${!needs[@]}"; do
   PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null || missing+=("${needs[$command]}")
 done
+# of the driver fuse-native, which has no program
+PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -q 'libfuse\.so\.2 ' || missing+=(libfuse2)
 [ -e /usr/lib/syslinux/mbr/mbr.bin ] || missing+=(syslinux-common)
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -4,7 +4,7 @@
 # Order: what is cheap and breaks often first. One S3 server (Ceph RADOS Gateway) serves the whole run and is stopped at its
 # end, whatever happened. Unit tests share the cores; tests that mount run one after the other, since they measure and
 # since each starts processes of its own.
-#   ONLY=unit|mounted|guest     only this part (checks are left out too)
+#   ONLY=unit|mounted|native|guest   only this part (checks are left out too)
 #   LAZYDISK_TEST_S3_ENDPOINT   a server that runs already, with LAZYDISK_TEST_S3_ACCESS_KEY and _SECRET_KEY: it is used instead
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
@@ -70,6 +70,8 @@ wants() { [ -z "${ONLY:-}" ] || [ "$ONLY" = "$1" ]; }
 
 say "install what is missing"
 tests/tools/install-test-tools.sh || exit 1
+# Optional packages that could not be installed before their libraries were there are missing until they are installed again.
+[ -e node_modules/fuse-native ] || rm -f node_modules/.package-lock.json
 make --no-print-directory build || exit 1
 
 if [ -z "${ONLY:-}" ]; then
@@ -93,5 +95,6 @@ fi
 
 wants unit && jest "unit tests" -w 2 --testPathIgnorePatterns '/tests/(mounted|guest)/'
 wants mounted && jest "mounted tests" --runInBand "$root/tests/mounted"
+wants native && LAZYDISK_TEST_DRIVER=fuse-native jest "mounted tests on fuse-native" --runInBand "$root/tests/mounted"
 wants guest && jest "guest test" --runInBand "$root/tests/guest"
 exit 0

@@ -1,0 +1,88 @@
+/**
+ * The mount of a driver, seen from outside: where it is now, how it is taken away. Known by its device number, since it can
+ * be moved and covered. Nothing here asks the mounted file system anything: the daemon may do all of it about its own mount.
+ */
+import { writeFile } from 'node:fs/promises';
+import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
+import type { Log } from '../../lib/util/log.js';
+import { MNT_DETACH, MNT_FORCE } from '../../lib/util/syscalls.js';
+import { holdersOf } from './holders.js';
+import { mountAt, readMountTable, type MountEntry } from './mount-table.js';
+import { unmountInThread } from './unmounting.js';
+
+/** So many holders are named in a message. */
+const NAMED_HOLDERS = 5;
+
+export class OwnMount {
+  constructor(
+    /** `major:minor`. */
+    private readonly device: string,
+    private readonly log: Log,
+  ) {}
+
+  /** Unmounts, never lazily; does nothing when it is gone already. BUSY names who holds it. */
+  async unmount(): Promise<void> {
+    const mount = await this.find();
+    if (mount === undefined) return;
+    const mountpoint = mount.mountpoint;
+    if (mountAt(await readMountTable(), mountpoint)?.device !== mount.device) {
+      throw new LazydiskError('BUSY', `Something else is mounted over ${mountpoint}: unmount that first.`);
+    }
+    try {
+      await unmountInThread(mountpoint, 0);
+    } catch (error) {
+      const code = errnoOf(error);
+      // Somebody else was faster.
+      if (code === 'EINVAL' && (await this.find()) === undefined) return;
+      if (code === 'EBUSY') throw await busy(mountpoint);
+      throw new LazydiskError('IO', `The kernel refused to unmount ${mountpoint} (${messageOf(error)}).`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Ends the connection although it is in use: requests in flight get ECONNABORTED. */
+  async abort(): Promise<void> {
+    const mount = await this.find();
+    if (mount === undefined) return;
+    const covered = mountAt(await readMountTable(), mount.mountpoint)?.device !== mount.device;
+    try {
+      if (covered) throw new Error(`something else is mounted over ${mount.mountpoint}`);
+      await unmountInThread(mount.mountpoint, MNT_FORCE | MNT_DETACH);
+    } catch (error) {
+      this.log.warn(`fuse: ${messageOf(error)}; the connection is aborted through /sys`);
+      const minor = mount.device.slice(mount.device.indexOf(':') + 1);
+      await writeFile(`/sys/fs/fuse/connections/${minor}/abort`, '1');
+    }
+  }
+
+  /**
+   * After the last request: a mount that is still there was aborted from outside (or when a worker died). It is dead, and
+   * is taken away; true when that was so. Never rejects.
+   */
+  async takeAway(): Promise<boolean> {
+    try {
+      if ((await this.find()) === undefined) return false;
+    } catch (error) {
+      this.log.error(`fuse: the mount table can't be read: ${messageOf(error)}`);
+      return false;
+    }
+    await this.abort().catch((error: unknown) => {
+      this.log.error(`fuse: the dead mount could not be taken away: ${messageOf(error)}`);
+    });
+    return true;
+  }
+
+  /** Wherever it was moved to; undefined when it is not there any more. */
+  private async find(): Promise<MountEntry | undefined> {
+    return (await readMountTable()).find((entry) => entry.device === this.device);
+  }
+}
+
+async function busy(mountpoint: string): Promise<LazydiskError> {
+  const holders = await holdersOf(mountpoint);
+  const named = holders.slice(0, NAMED_HOLDERS).join('; ');
+  const others = holders.length > NAMED_HOLDERS ? `; and ${String(holders.length - NAMED_HOLDERS)} more` : '';
+  const who = holders.length === 0 ? 'by a process that is not visible from here' : `${named}${others}`;
+  return new LazydiskError('BUSY', `${mountpoint} is in use: ${who}.`, { facts: { mountpoint, holders } });
+}

@@ -1,0 +1,26 @@
+/**
+ * Errors of requests, as an operator wants to read them: one line a second at most, however many requests fail, and how
+ * many were left out before it.
+ */
+import type { Log } from '../../lib/util/log.js';
+
+const LOG_INTERVAL_MS = 1000;
+
+export class TroubleLog {
+  private lastLoggedMs = -Infinity;
+  private unlogged = 0;
+
+  constructor(private readonly log: Log) {}
+
+  /** Logs, unless something was logged just now. */
+  report(message: string, facts: Readonly<Record<string, unknown>> = {}): void {
+    const nowMs = performance.now();
+    if (nowMs - this.lastLoggedMs < LOG_INTERVAL_MS) {
+      this.unlogged++;
+      return;
+    }
+    this.log.error(message, this.unlogged === 0 ? facts : { ...facts, othersNotLogged: this.unlogged });
+    this.lastLoggedMs = nowMs;
+    this.unlogged = 0;
+  }
+}
