@@ -74,6 +74,11 @@ export interface MirrorStatistics {
   readonly fetchedBytes: number;
   readonly fetchedChunks: number;
   readonly fetchRequests: number;
+  /** Stored bytes of the chunks that came, by who waited for them. */
+  readonly fetchedBytesByPriority: Readonly<Record<FetchPriority, number>>;
+  /** Second GETs that raced a slow one, and those that were first with a chunk. */
+  readonly hedges: number;
+  readonly hedgesWon: number;
   readonly evictedChunks: number;
   readonly waitingFetches: number;
   readonly damagedChunks: number;

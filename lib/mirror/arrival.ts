@@ -7,7 +7,7 @@
 import type { ChunkNumber, SlotNumber } from '../format/geometry.js';
 import type { ChunkReference } from '../format/references.js';
 import type { FetchPriority } from './api.js';
-import type { Shipment } from './fetcher.js';
+import type { Shipment } from './run.js';
 import { isMoreUrgent } from './priority.js';
 import type { SlotPool } from './slot-pool.js';
 

@@ -59,10 +59,16 @@ export class Eviction {
     return bytes;
   }
 
-  /** What may still be kept without letting anything leave. Not below 0. */
+  /** Bytes of the chunks that are here: slots that are being filled do not count. */
+  localBytes(): Bytes {
+    let bytes = 0;
+    for (const { table } of this.parts.pools()) bytes += (table.usedSlots - table.fillingSlots) * table.chunkSizeBytes;
+    return bytes;
+  }
+
+  /** What the limit leaves beside the chunks that are here. */
   async freeBytes(): Promise<Bytes> {
-    const limitBytes = await this.parts.limit.current(this.usedBytes());
-    return Math.max(0, limitBytes - this.usedBytes() - this.reservedBytes);
+    return (await this.parts.limit.current(this.usedBytes())) - this.localBytes();
   }
 
   /**

@@ -1,236 +1,179 @@
 /**
- * Chunks over the network: queued by priority, neighbours in one ranged GET, verified before anyone sees them.
+ * Chunks over the network: who waits stands in lines (waiting.ts), a pure decision says which GET starts next
+ * (start-decision.ts), a run brings its chunks (run.ts). This file only asks the decision whenever something has changed, and does
+ * what it says.
  *
- * A quarter of the requests is for readahead, prefetch and fill, the rest for demand alone: demand waits for demand only.
- * A chunk that is queued and then asked for more urgently takes its run along to the more urgent queue (the run stands in
- * both; the first to start takes it). Bytes in flight are bounded by the cap of a run: requests times cap is the limit.
- *
- * Each chunk is decoded and hashed off the main thread. One that has a wrong checksum, or whose range the store could not give whole, is
- * fetched once more by itself; if it is wrong again it is DAMAGED, and the log names the segment. A missing segment is damage,
- * too. Other errors of the source (UNREACHABLE after its retries, REFUSED) go to whoever waits; nothing bad is remembered.
- *
- * It knows neither slots nor maps: what has arrived is handed over, run by run, and counts as in flight until that is done.
+ * What changes: chunks are asked for, or more urgently than before; bytes have come; a run has ended; the rate of the fill allows the
+ * next one. It knows neither slots nor maps: what has arrived is handed to a landing, and a run counts as under way until that is
+ * done, so that a slow local disk slows the fetching down.
  */
 import PQueue from 'p-queue';
-import { sha256OffThread } from '../format/checksums.js';
-import { decodePayload, isStoredSize } from '../format/codec.js';
+import { isStoredSize } from '../format/codec.js';
 import type { Bytes } from '../format/geometry.js';
-import type { ChunkReference } from '../format/references.js';
-import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
+import { LazydiskError } from '../util/errors.js';
 import type { Log } from '../util/log.js';
 import type { ChunkSource, FetchPriority } from './api.js';
+import { FirstByteTimes } from './hedge.js';
+import { LinkEstimate } from './link-estimate.js';
 import { URGENCY } from './priority.js';
-import { planRuns } from './runs.js';
+import { RateLimit } from './rate-limit.js';
+import { FetchCounts, Run, type Landing, type RunParts, type Shipment } from './run.js';
+import { decideStart, type LinkBounds, type LinkLoad } from './start-decision.js';
+import { WaitingChunks } from './waiting.js';
 
-/** Most bytes of one ranged GET. */
+/** Most stored bytes of one ranged GET. */
 const MAX_RUN_BYTES = 4 * 1024 * 1024;
-
-/** One chunk on its way, as its owner sees it. Each is ended exactly once, by `arrived` or `failed`. */
-export interface Shipment {
-  readonly reference: ChunkReference;
-  readonly chunkSizeBytes: Bytes;
-  /** Nobody waits any more: it need not be fetched if that has not begun. */
-  isUnwanted(): boolean;
-  failed(error: unknown): void;
-}
+/** Chunks that are decoded and written at once: enough for the threads, and bounded memory (4 MiB each at most). */
+const HANDLED_AT_ONCE = 8;
 
 export interface FetcherOptions<S extends Shipment> {
   readonly source: ChunkSource;
   /** At least 2. */
   readonly maxRequests: number;
   readonly maxBytesInFlight: Bytes;
+  /** Most stored bytes a second that are fetched to fill; null: no limit. */
+  readonly maxFillBytesPerSecond: number | null;
   readonly log: Log;
-  /** Verified chunks of one run, all of one chunk size. The run counts as in flight until it resolves. */
-  readonly arrived: (chunks: readonly { shipment: S; bytes: Uint8Array }[]) => Promise<void>;
-}
-
-interface Run<S extends Shipment> {
-  readonly shipments: readonly S[];
-  urgency: number;
-  started: boolean;
+  /** Where the chunks of a run, all of one size, go when they have been verified. */
+  readonly land: (shipments: readonly S[]) => Landing<S>;
 }
 
 export class Fetcher<S extends Shipment> {
-  requests = 0;
-  fetchedBytes = 0;
-  fetchedChunks = 0;
-  damagedChunks = 0;
-  private readonly demand: PQueue;
-  private readonly background: PQueue;
-  private readonly maxRunBytes: Bytes;
-  /** Runs that have not started, by each of their shipments. */
-  private readonly queued = new Map<S, Run<S>>();
-  /** One controller per request that travels: a shared signal would gather too many listeners. */
-  private readonly travelling = new Set<AbortController>();
+  readonly counts = new FetchCounts();
+  private readonly waiting = new WaitingChunks<S>();
+  private readonly running = new Set<Run<S>>();
+  /** Of each running one its end. */
+  private readonly travelling = new Set<Promise<void>>();
+  private readonly link: LinkEstimate;
+  private readonly fillRate: RateLimit;
+  private fillTimer: NodeJS.Timeout | undefined;
+  private readonly bounds: LinkBounds;
+  private readonly parts: RunParts<S>;
   private closing = false;
 
-  constructor(private readonly options: FetcherOptions<S>) {
-    const forBackground = Math.max(1, Math.floor(options.maxRequests / 4));
-    this.background = new PQueue({ concurrency: forBackground });
-    this.demand = new PQueue({ concurrency: Math.max(1, options.maxRequests - forBackground) });
-    this.maxRunBytes = Math.min(MAX_RUN_BYTES, Math.floor(options.maxBytesInFlight / options.maxRequests));
+  constructor(options: FetcherOptions<S>) {
+    const { source, log, land, maxRequests, maxBytesInFlight } = options;
+    this.bounds = {
+      maxRequests,
+      maxRunBytes: Math.min(MAX_RUN_BYTES, Math.floor(maxBytesInFlight / maxRequests)),
+    };
+    this.link = new LinkEstimate(maxBytesInFlight / 2);
+    this.fillRate = new RateLimit(options.maxFillBytesPerSecond);
+    const handling = new PQueue({ concurrency: HANDLED_AT_ONCE });
+    this.parts = {
+      source,
+      log,
+      land,
+      counts: this.counts,
+      firstByteTimes: new FirstByteTimes(),
+      handle: async (work, priority) => handling.add(work, { priority: URGENCY[priority] }),
+      bytesCame: (count, firstAfterMs) => {
+        const nowMs = performance.now();
+        if (firstAfterMs !== undefined) this.link.answered(firstAfterMs, nowMs);
+        this.link.arrived(count, nowMs);
+        this.startWhatMay();
+      },
+    };
   }
 
-  /** Queues chunks that are not on their way yet. */
+  /** Bytes that the fetcher wants to have under way: what the link holds, as far as is known. */
+  get windowBytes(): Bytes {
+    return this.link.windowBytes;
+  }
+
+  /** Queues chunks that are not on their way yet, and starts what may start. */
   request(shipments: readonly S[], priority: FetchPriority): void {
-    for (const things of planRuns(shipments, (shipment) => shipment.reference, this.maxRunBytes)) {
-      const run: Run<S> = { shipments: things, urgency: -1, started: false };
-      for (const shipment of things) this.queued.set(shipment, run);
-      this.enqueue(run, URGENCY[priority]);
+    for (const shipment of shipments) {
+      if (this.closing) shipment.failed(closed());
+      else if (isPlausible(shipment)) this.waiting.add(shipment, priority);
+      else shipment.failed(implausible(shipment));
     }
+    this.startWhatMay();
   }
 
-  /** A chunk that is on its way is wanted more urgently. Nothing to do when it travels already. */
+  /**
+   * A chunk that is on its way is wanted more urgently. Nothing to do when it travels already. Starts nothing before the next
+   * `request`, so that chunks which are raised together travel together.
+   */
   raise(shipment: S, priority: FetchPriority): void {
-    const run = this.queued.get(shipment);
-    if (run !== undefined && URGENCY[priority] > run.urgency) this.enqueue(run, URGENCY[priority]);
+    this.waiting.raise(shipment, priority);
   }
 
-  /** Aborts what travels, fails what is queued, and waits until nothing is under way. */
+  /** Aborts what travels, fails what waits, and resolves when nothing is under way. */
   async close(): Promise<void> {
     this.closing = true;
-    for (const controller of this.travelling) controller.abort();
-    await Promise.all([this.demand.onIdle(), this.background.onIdle()]);
+    clearTimeout(this.fillTimer);
+    for (const shipment of this.waiting.takeAll()) shipment.failed(closed());
+    for (const run of this.running) run.abort(closed());
+    await Promise.all(this.travelling);
   }
 
-  private enqueue(run: Run<S>, urgency: number): void {
-    run.urgency = urgency;
-    const queue = urgency === URGENCY.demand ? this.demand : this.background;
-    void queue.add(async () => this.start(run), { priority: urgency });
-  }
-
-  /** Never rejects. */
-  private async start(run: Run<S>): Promise<void> {
-    if (run.started) return;
-    run.started = true;
-    for (const shipment of run.shipments) this.queued.delete(shipment);
-    try {
-      this.assertOpen();
-      if (run.shipments.every((shipment) => shipment.isUnwanted())) {
-        throw new LazydiskError('ABORTED', 'Nobody waits for the chunk any more.');
+  private startWhatMay(): void {
+    for (;;) {
+      for (const shipment of this.waiting.takeUnwanted()) {
+        shipment.failed(new LazydiskError('ABORTED', 'Nobody waits for the chunk any more.'));
       }
-      await this.fetch(run.shipments);
-    } catch (error) {
-      for (const shipment of run.shipments) shipment.failed(error);
-    }
-  }
-
-  private async fetch(shipments: readonly S[]): Promise<void> {
-    const whole = await this.readRange(shipments).catch((error: unknown) => {
-      if (hasCode(error, 'DAMAGED')) return undefined;
-      throw error;
-    });
-    const bytes = whole === undefined ? shipments.map(() => undefined) : await verifiedParts(shipments, whole);
-    const good = shipments.flatMap((shipment, index) => {
-      const part = bytes[index];
-      return part === undefined ? [] : [{ shipment, bytes: part }];
-    });
-    this.fetchedChunks += good.length;
-    if (good.length > 0) await this.options.arrived(good);
-    for (const [index, shipment] of shipments.entries()) {
-      if (bytes[index] === undefined) await this.fetchAgain(shipment);
-    }
-  }
-
-  private async fetchAgain(shipment: S): Promise<void> {
-    const { id, segment } = shipment.reference;
-    this.options.log.warn('a chunk arrived damaged and is fetched again', { segment, chunk: id });
-    let cause: unknown;
-    try {
-      const whole = await this.readRange([shipment]);
-      const [bytes] = await verifiedParts([shipment], whole);
-      if (bytes !== undefined) {
-        this.fetchedChunks++;
-        await this.options.arrived([{ shipment, bytes }]);
+      const load = this.load();
+      const start = this.closing ? undefined : decideStart(load, this.bounds);
+      if (start === undefined) {
+        if (load.awaitedBytes < load.windowBytes) this.link.ranOut();
+        if (!load.mayFill && load.waits('fill')) this.wakeForFill();
         return;
       }
-    } catch (error) {
-      if (!hasCode(error, 'DAMAGED')) {
-        shipment.failed(error);
-        return;
-      }
-      cause = error;
+      this.begin(this.waiting.takeRun(start.priority, start), start.priority);
     }
-    this.damagedChunks++;
-    this.options.log.error('a chunk is damaged in the repository', { segment, chunk: id });
-    shipment.failed(
-      new LazydiskError(
-        'DAMAGED',
-        cause === undefined
-          ? `Chunk ${id} in segment ${segment} does not have its checksum, twice: run lazydisk verify.`
-          : `Chunk ${id} in segment ${segment} can't be read whole (${messageOf(cause)}): run lazydisk verify.`,
-        { cause, facts: { segment, chunk: id } },
-      ),
-    );
   }
 
-  /** One ranged GET over neighbours. */
-  private async readRange(shipments: readonly S[]): Promise<Buffer> {
-    this.assertOpen();
-    const first = shipments[0]!;
-    const { segment, offsetBytes } = first.reference;
-    let lengthBytes = 0;
-    for (const { reference, chunkSizeBytes } of shipments) {
-      if (!isStoredSize(reference.codec, reference.storedBytes, chunkSizeBytes)) {
-        throw new LazydiskError(
-          'DAMAGED',
-          `a chunk of ${String(chunkSizeBytes)} bytes is said to be stored in ${String(reference.storedBytes)}`,
-        );
-      }
-      lengthBytes += reference.storedBytes;
-    }
-    this.requests++;
-    const controller = new AbortController();
-    this.travelling.add(controller);
-    const { signal } = controller;
-    const read = this.options.source.read({ segment, offsetBytes, lengthBytes }, signal);
-    const bytes = await untilAborted(read, signal).finally(() => this.travelling.delete(controller));
-    this.fetchedBytes += bytes.length;
-    if (bytes.length !== lengthBytes) {
-      const came = `${String(bytes.length)} of ${String(lengthBytes)} bytes came`;
-      throw new LazydiskError('DAMAGED', `${came} from segment ${segment}`);
-    }
-    return bytes;
+  private load(): LinkLoad {
+    let awaitedBytes = 0;
+    for (const run of this.running) awaitedBytes += run.awaitedBytes;
+    return {
+      requests: this.running.size,
+      awaitedBytes,
+      windowBytes: this.link.windowBytes,
+      waits: (priority) => this.waiting.has(priority),
+      mayFill: this.fillRate.waitMs(performance.now()) === 0,
+    };
   }
 
-  private assertOpen(): void {
-    if (this.closing) throw new LazydiskError('ABORTED', 'The mirror is being closed.');
+  private begin(shipments: readonly S[], priority: FetchPriority): void {
+    if (priority === 'fill') {
+      const bytes = shipments.reduce((sum, { reference }) => sum + reference.storedBytes, 0);
+      this.fillRate.take(bytes, performance.now());
+    }
+    const run = new Run(shipments, priority, this.parts);
+    this.running.add(run);
+    const travelling = run.travel().then(() => {
+      this.travelling.delete(travelling);
+      this.running.delete(run);
+      if (this.running.size === 0) this.link.wentIdle();
+      this.startWhatMay();
+    });
+    this.travelling.add(travelling);
+  }
+
+  private wakeForFill(): void {
+    clearTimeout(this.fillTimer);
+    this.fillTimer = setTimeout(() => {
+      this.startWhatMay();
+    }, this.fillRate.waitMs(performance.now()));
   }
 }
 
-/** The decoded bytes of each shipment, undefined for those that do not decode or have a wrong checksum. */
-async function verifiedParts(shipments: readonly Shipment[], whole: Buffer): Promise<(Uint8Array | undefined)[]> {
-  let offset = 0;
-  return Promise.all(
-    shipments.map(async ({ reference, chunkSizeBytes }) => {
-      const stored = whole.subarray(offset, (offset += reference.storedBytes));
-      const part = await decodePayload(reference.codec, stored, chunkSizeBytes).catch(ifDamaged);
-      return part !== undefined && (await sha256OffThread(part)) === reference.id ? part : undefined;
-    }),
+/** Whether a chunk can be stored so; the reference comes from a repository. */
+function isPlausible({ reference, chunkSizeBytes }: Shipment): boolean {
+  return isStoredSize(reference.codec, reference.storedBytes, chunkSizeBytes);
+}
+
+function implausible({ reference, chunkSizeBytes }: Shipment): LazydiskError {
+  const { id, segment, storedBytes } = reference;
+  return new LazydiskError(
+    'DAMAGED',
+    `Chunk ${id} of ${String(chunkSizeBytes)} bytes is said to be stored in ${String(storedBytes)} bytes of segment ${segment}.`,
+    { facts: { segment, chunk: id } },
   );
 }
 
-function ifDamaged(error: unknown): undefined {
-  if (!hasCode(error, 'DAMAGED')) throw error;
-}
-
-/** The outcome of `work`, or ABORTED as soon as the signal fires. NOT_FOUND of a segment is damage of the repository. */
-async function untilAborted(work: Promise<Buffer>, signal: AbortSignal): Promise<Buffer> {
-  let stop: () => void = () => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => {
-      reject(new LazydiskError('ABORTED', 'The mirror is being closed.'));
-    };
-    signal.addEventListener('abort', stop);
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } catch (error) {
-    if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) {
-      throw new LazydiskError('DAMAGED', error.message, { cause: error });
-    }
-    throw error;
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
+function closed(): LazydiskError {
+  return new LazydiskError('ABORTED', 'The mirror is being closed.');
 }

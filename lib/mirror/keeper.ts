@@ -2,8 +2,9 @@
  * How a chunk enters: verified bytes go to a slot, then into the record, then into the table; only then may a map name it.
  *
  *   1. Whatever chunk of the same name is still leaving is waited for: its record must be gone before the new one is written.
- *   2. Room is reserved (eviction.ts), then neighbouring slots are allocated in the same turn.
- *   3. The bytes are written to the slots. Free slots have no record: theirs was deleted, and that awaited, before they were free.
+ *   2. Room is reserved (eviction.ts), then a slot is allocated in the same turn: for all chunks of a run at once (berth.ts), or
+ *      a single one.
+ *   3. The bytes are written to the slot. Free slots have no record: theirs was deleted, and that awaited, before they were free.
  *   4. The record is written, and awaited.
  *   5. The table says `kept`, and the slot is pinned for the caller, which publishes it and unpins.
  * A full disk makes the mirror give way and tries once more. A slot in which the disk fails is retired. A chunk that can't be
@@ -13,6 +14,7 @@ import type { SlotNumber } from '../format/geometry.js';
 import type { ChunkId } from '../format/references.js';
 import { errnoOf, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
+import type { Berth } from './berth.js';
 import type { Eviction, WhenFull } from './eviction.js';
 import type { SlotPool } from './slot-pool.js';
 import type { SlotRecord } from './slot-record.js';
@@ -28,9 +30,16 @@ export interface VerifiedChunk {
   readonly bytes: Uint8Array;
 }
 
+/** The chunk's place among those of its run. */
+export interface BerthPlace {
+  readonly berth: Berth;
+  readonly index: number;
+}
+
 export class Keeper {
   /** The last write failed: said once, until one succeeds. */
   private failing = false;
+  private givingWay: Promise<unknown> | undefined;
 
   constructor(
     private readonly parts: {
@@ -42,43 +51,25 @@ export class Keeper {
   ) {}
 
   /**
-   * Keeps chunks that nobody else is keeping. Resolves to a pinned slot each, or undefined for those
-   * that could not be kept. The bytes must not change meanwhile.
+   * Keeps a chunk that nobody else is keeping, in a slot of its berth if that has one. Resolves to the slot, pinned; or to undefined
+   * when the chunk could not be kept. The bytes must not change meanwhile.
    */
   async keep(
     pool: SlotPool,
-    chunks: readonly VerifiedChunk[],
+    { id, bytes }: VerifiedChunk,
     whenFull: WhenFull,
-  ): Promise<(SlotNumber | undefined)[]> {
+    berth?: BerthPlace,
+  ): Promise<SlotNumber | undefined> {
     const { table } = pool;
-    const { record, eviction, limit } = this.parts;
-    const found = await Promise.all(chunks.map(async ({ id }) => this.settle(pool, id)));
-    const missing = chunks.filter((_, index) => found[index] === 'missing');
-
-    const bytes = missing.length * pool.chunkSizeBytes;
-    const hasRoom = missing.length > 0 && (await eviction.reserve(bytes, whenFull).catch(() => false));
-    const slots: (SlotNumber | undefined)[] = hasRoom ? table.allocate(missing.length) : [];
-    eviction.unreserve(bytes);
-    limit.wrote(bytes);
-
-    let givingWay: Promise<unknown> | undefined;
-    const giveWay = () =>
-      (givingWay ??= whenFull === 'evict' ? eviction.giveWay(Math.max(GIVE_WAY_BYTES, bytes)) : Promise.resolve(0));
-    const filled = await Promise.all(
-      missing.map(async (chunk, index) => this.fill(pool, slots[index], chunk.bytes, giveWay)),
-    );
-    const kept = missing.flatMap(({ id }, index) => {
-      const slot = filled[index];
-      return slot === undefined ? [] : [{ id, slot }];
-    });
-    if (kept.length > 0) await record.keep(pool.chunkSizeBytes, kept);
-    for (const { id, slot } of kept) {
-      table.keep(slot, id);
-      table.pin(slot);
-      pool.file.referenced[slot] = 0; // its first use will set it; what is never used leaves first
-    }
-    const rest = filled.values();
-    return found.map((state) => (state === 'missing' ? rest.next().value : state));
+    const settled = await this.settle(pool, id);
+    if (settled !== 'missing') return settled;
+    const slot = (await berth?.berth.take(berth.index)) ?? (await this.takeSlot(pool, whenFull));
+    if (slot === undefined || !(await this.fill(pool, slot, bytes, whenFull))) return undefined;
+    await this.parts.record.keep(pool.chunkSizeBytes, [{ id, slot }]);
+    table.keep(slot, id);
+    table.pin(slot);
+    pool.file.referenced[slot] = 0; // its first use will set it; what is never used leaves first
+    return slot;
   }
 
   /**
@@ -102,33 +93,46 @@ export class Keeper {
     }
   }
 
-  /** The slot when it holds the bytes; otherwise it has been given back. Never rejects. */
-  private async fill(
-    pool: SlotPool,
-    slot: SlotNumber | undefined,
-    bytes: Uint8Array,
-    giveWay: () => Promise<unknown>,
-  ): Promise<SlotNumber | undefined> {
-    if (slot === undefined) return undefined;
+  /** A single slot, `filling`. */
+  private async takeSlot(pool: SlotPool, whenFull: WhenFull): Promise<SlotNumber | undefined> {
+    const { eviction } = this.parts;
+    const hasRoom = await eviction.reserve(pool.chunkSizeBytes, whenFull).catch(() => false);
+    const [slot] = hasRoom ? pool.table.allocate(1) : [];
+    eviction.unreserve(pool.chunkSizeBytes);
+    return slot;
+  }
+
+  /** Whether the slot holds the bytes now; otherwise it has been given back. Never rejects. */
+  private async fill(pool: SlotPool, slot: SlotNumber, bytes: Uint8Array, whenFull: WhenFull): Promise<boolean> {
+    const { eviction, limit, log } = this.parts;
+    limit.wrote(bytes.length);
     try {
       await pool.file.write(slot, bytes).catch(async (error: unknown) => {
-        if (!isFull(error)) throw error;
-        await giveWay();
+        if (!isFull(error) || whenFull === 'refuse') throw error;
+        await this.giveWay();
         await pool.file.write(slot, bytes);
       });
       this.failing = false;
-      return slot;
+      return true;
     } catch (error) {
-      if (!this.failing) this.parts.log.warn('chunks can not be kept locally', { slot, error: messageOf(error) });
+      if (!this.failing) log.warn('chunks can not be kept locally', { slot, error: messageOf(error) });
       this.failing = true;
       if (isFull(error)) {
-        this.parts.eviction.punchRun(pool, slot, 1);
+        eviction.punchRun(pool, slot, 1);
         pool.table.release(slot);
       } else {
         pool.table.retire(slot);
       }
-      return undefined;
+      return false;
     }
+  }
+
+  /** Chunks that meet a full disk together evict once. */
+  private giveWay(): Promise<unknown> {
+    this.givingWay ??= this.parts.eviction.giveWay(GIVE_WAY_BYTES).finally(() => {
+      this.givingWay = undefined;
+    });
+    return this.givingWay;
   }
 }
 

@@ -35,20 +35,22 @@ import type {
   WantedChunk,
 } from './api.js';
 import { Arrival } from './arrival.js';
-import { Eviction, type WhenFull } from './eviction.js';
+import { Berth } from './berth.js';
+import { Eviction } from './eviction.js';
 import { Fetcher } from './fetcher.js';
-import { Keeper } from './keeper.js';
+import { Keeper, type BerthPlace } from './keeper.js';
 import { SlotLease } from './lease.js';
 import { OpenSlots } from './open-slots.js';
 import { Proof } from './proof.js';
+import type { Landing } from './run.js';
 import type { SlotPool } from './slot-pool.js';
 import { KEPT, UNPUBLISHED, UNVERIFIED } from './slot-table.js';
 import { SpaceLimit } from './space-limit.js';
 import { LeaseWait, PrefetchWait } from './waiters.js';
 import type { WorkerFence } from './worker-fence.js';
 
-const DEFAULT_MAX_REQUESTS = 32;
-const DEFAULT_MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024;
+const DEFAULT_MAX_REQUESTS = 48;
+const DEFAULT_MAX_BYTES_IN_FLIGHT = 96 * 1024 * 1024;
 
 export interface MirrorOptions {
   /** Belongs to this mirror alone; created with mode 0700. */
@@ -60,10 +62,12 @@ export interface MirrorOptions {
   readonly source: ChunkSource;
   readonly fence: WorkerFence;
   readonly log: Log;
-  /** Ranged GETs at once, at least 2; a quarter of them is for what is not demand. Default 32. */
+  /** Ranged GETs at once, at least 2; a quarter of them is for demand alone. Default 48. */
   readonly maxRequests?: number;
-  /** Bytes of ranged GETs at once, as long as one chunk per request fits. Default 64 MiB. */
+  /** Bytes of ranged GETs at once, as long as one chunk per request fits. Default 96 MiB. */
   readonly maxBytesInFlight?: Bytes;
+  /** Most stored bytes a second that are fetched with the priority `fill`. null, the default: what the link gives. */
+  readonly maxFillBytesPerSecond?: number | null;
 }
 
 /** Opens the mirror in its directory, with what an earlier process kept. BUSY: another process has it. IO. */
@@ -98,8 +102,9 @@ class LocalMirror implements Mirror {
       source: options.source,
       maxRequests: options.maxRequests ?? DEFAULT_MAX_REQUESTS,
       maxBytesInFlight: options.maxBytesInFlight ?? DEFAULT_MAX_BYTES_IN_FLIGHT,
+      maxFillBytesPerSecond: options.maxFillBytesPerSecond ?? null,
       log,
-      arrived: async (chunks) => this.keep(chunks),
+      land: (arrivals) => this.land(arrivals),
     });
   }
 
@@ -204,7 +209,7 @@ class LocalMirror implements Mirror {
     if (isHere || this.arrivals.has(arrivalKey(pool, id))) return;
     const reference: ChunkReference = { id, segment: '', offsetBytes: 0, storedBytes: bytes.length, codec: 'none' };
     const arrival = this.newArrival(pool, reference, 'demand', true);
-    const work = this.keep([{ shipment: arrival, bytes }]);
+    const work = this.keep(arrival, bytes);
     this.inserting.add(work);
     try {
       await work;
@@ -233,15 +238,19 @@ class LocalMirror implements Mirror {
   }
 
   statistics(): MirrorStatistics {
+    const { counts } = this.fetcher;
     return {
-      localBytes: this.eviction.usedBytes(),
+      localBytes: this.eviction.localBytes(),
       quotaBytes: this.options.quotaBytes,
-      fetchedBytes: this.fetcher.fetchedBytes,
-      fetchedChunks: this.fetcher.fetchedChunks,
-      fetchRequests: this.fetcher.requests,
+      fetchedBytes: counts.fetchedBytes,
+      fetchedChunks: counts.fetchedChunks,
+      fetchRequests: counts.requests,
+      fetchedBytesByPriority: { ...counts.bytesByPriority },
+      hedges: counts.hedges,
+      hedgesWon: counts.hedgesWon,
       evictedChunks: this.eviction.evictedChunks,
       waitingFetches: this.arrivals.size,
-      damagedChunks: this.fetcher.damagedChunks,
+      damagedChunks: counts.damagedChunks,
     };
   }
 
@@ -328,33 +337,25 @@ class LocalMirror implements Mirror {
     }
   }
 
-  /** Keeps verified chunks of one size, and ends their arrivals. What was fetched to fill finds free room or none. */
-  private async keep(chunks: readonly { shipment: Arrival; bytes: Uint8Array }[]): Promise<void> {
-    const isFill = ({ shipment }: { shipment: Arrival }) => shipment.priority === 'fill';
-    await this.keepAll(
-      chunks.filter((chunk) => !isFill(chunk)),
-      'evict',
-    );
-    await this.keepAll(chunks.filter(isFill), 'refuse');
+  /** Where the chunks of one run go. */
+  private land(arrivals: readonly Arrival[]): Landing<Arrival> {
+    // Nothing leaves for a run with chunks that only fill: those of it that may evict take single slots then.
+    const whenFull = arrivals.some(({ priority }) => priority === 'fill') ? 'refuse' : 'evict';
+    const berth = new Berth(arrivals[0]!.pool, this.eviction, arrivals.length, whenFull);
+    const indexes = new Map(arrivals.map((arrival, index) => [arrival, index]));
+    return {
+      arrived: async (arrival, bytes) => this.keep(arrival, bytes, { berth, index: indexes.get(arrival)! }),
+      end: async () => berth.leave(),
+    };
   }
 
-  private async keepAll(
-    chunks: readonly { shipment: Arrival; bytes: Uint8Array }[],
-    whenFull: WhenFull,
-  ): Promise<void> {
-    const first = chunks[0];
-    if (first === undefined) return;
-    const { pool } = first.shipment;
-    const kept = await this.keeper.keep(
-      pool,
-      chunks.map(({ shipment, bytes }) => ({ id: shipment.reference.id, bytes })),
-      whenFull,
-    );
-    for (const [index, { shipment, bytes }] of chunks.entries()) {
-      const slot = kept[index];
-      shipment.arrived(slot, bytes);
-      if (slot !== undefined) pool.table.unpin(slot);
-    }
+  /** Keeps a verified chunk and ends its arrival. What was fetched to fill finds free room or none. */
+  private async keep(arrival: Arrival, bytes: Uint8Array, place?: BerthPlace): Promise<void> {
+    const { pool, reference, priority } = arrival;
+    const whenFull = priority === 'fill' ? 'refuse' : 'evict';
+    const slot = await this.keeper.keep(pool, { id: reference.id, bytes }, whenFull, place);
+    arrival.arrived(slot, bytes);
+    if (slot !== undefined) pool.table.unpin(slot);
   }
 }
 

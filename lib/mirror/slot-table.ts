@@ -44,6 +44,8 @@ export class SlotTable {
   /** No free slot lies below this one. */
   private lowestFree = 0;
   private retiredSlots = 0;
+  /** Allocated, and not kept or given back yet. */
+  fillingSlots = 0;
 
   /** `capacity`: no slot number reaches it. */
   constructor(
@@ -87,6 +89,7 @@ export class SlotTable {
       const slot = first === undefined ? this.nextSingle() : first + taken;
       if (slot === undefined) break;
       this.take(slot, FILLING);
+      this.fillingSlots++;
       slots.push(slot);
     }
     return slots;
@@ -109,6 +112,7 @@ export class SlotTable {
   /** filling -> kept: the slot now holds the whole, verified chunk. Or unverified -> kept. */
   keep(slot: SlotNumber, id: ChunkId): void {
     if (this.state(slot) === FILLING) {
+      this.fillingSlots--;
       this.ids.write(id, slot * ID_BYTES, 'hex');
       this.index.add(slot);
     }
@@ -137,7 +141,7 @@ export class SlotTable {
 
   /** filling or leaving -> free. A leaving slot's record is gone. */
   release(slot: SlotNumber): void {
-    if (this.state(slot) !== FILLING) this.index.remove(slot);
+    this.forget(slot);
     this.states[slot] = FREE;
     this.freeSlots++;
     this.lowestFree = Math.min(this.lowestFree, slot);
@@ -145,7 +149,7 @@ export class SlotTable {
 
   /** filling or leaving -> retired. */
   retire(slot: SlotNumber): void {
-    if (this.state(slot) !== FILLING) this.index.remove(slot);
+    this.forget(slot);
     this.states[slot] = RETIRED;
     this.retiredSlots++;
   }
@@ -175,6 +179,11 @@ export class SlotTable {
       yield { first: at, count: after - at };
       at = this.nextFree(after);
     }
+  }
+
+  private forget(slot: SlotNumber): void {
+    if (this.state(slot) === FILLING) this.fillingSlots--;
+    else this.index.remove(slot);
   }
 
   private take(slot: SlotNumber, state: SlotState): void {

@@ -123,12 +123,15 @@ export async function errnoOf(work: Promise<unknown>): Promise<string> {
   }
 }
 
-const mirrorStatistics = {
+export const mirrorStatistics = {
   localBytes: 1000,
   quotaBytes: null,
   fetchedBytes: 500,
   fetchedChunks: 3,
   fetchRequests: 2,
+  fetchedBytesByPriority: { demand: 300, readahead: 100, prefetch: 60, fill: 40 },
+  hedges: 2,
+  hedgesWon: 1,
   evictedChunks: 1,
   waitingFetches: 4,
   damagedChunks: 0,

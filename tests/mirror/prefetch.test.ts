@@ -32,7 +32,7 @@ describe('prefetch', () => {
     const outcome = await mirror.prefetch(map, wanted(chunks, 2), 'prefetch');
     expect(outcome).toEqual({ arrivedChunks: 6, failedChunks: 0, refusedChunks: 0 });
     for (let n = 0; n < 6; n++) expect(holds(readChunk(mirror, map, n + 2), n + 1)).toBe(true);
-    expect(place.source.requests).toEqual([{ segment: 's', offsetBytes: 0, lengthBytes: 6 * CHUNK }]);
+    expect(mirror.statistics()).toMatchObject({ fetchRequests: 2, fetchedBytes: 6 * CHUNK }); // 256 KiB a run at first
     expect(await mirror.giveWay(6 * CHUNK)).toBe(6 * CHUNK);
   });
 
@@ -127,10 +127,12 @@ describe('fill and the quota', () => {
     (await mirror.ensure(map, wanted(chunks.slice(0, 3)), 'demand')).release();
     const outcome = await mirror.prefetch(map, wanted(chunks), 'fill');
     expect(outcome).toEqual({ arrivedChunks: 8, failedChunks: 0, refusedChunks: 4 });
-    expect(place.source.requests[1]).toEqual({ segment: 's', offsetBytes: 3 * CHUNK, lengthBytes: 5 * CHUNK });
+    const requests = place.source.requests.slice(1);
+    expect(requests[0]!.offsetBytes).toBe(3 * CHUNK);
+    expect(requests.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)).toBe(5 * CHUNK);
     expect(mirror.statistics()).toMatchObject({ evictedChunks: 0, localBytes: 8 * CHUNK });
     expect(await mirror.prefetch(map, wanted(chunks.slice(8), 8), 'fill')).toMatchObject({ refusedChunks: 4 });
-    expect(place.source.requests).toHaveLength(2);
+    expect(place.source.requests).toHaveLength(1 + requests.length);
   });
 
   test('fills that run at once share the room', async () => {
@@ -163,8 +165,8 @@ describe('fill and the quota', () => {
     while (place.source.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
     (await mirror.ensure(map, wanted(demand, 4), 'demand')).release();
     open();
-    expect(await filling).toEqual({ arrivedChunks: 0, failedChunks: 0, refusedChunks: 4 });
-    expect(mirror.statistics()).toMatchObject({ evictedChunks: 0, localBytes: 6 * CHUNK });
+    expect(await filling).toEqual({ arrivedChunks: 2, failedChunks: 0, refusedChunks: 2 });
+    expect(mirror.statistics()).toMatchObject({ evictedChunks: 0, localBytes: 8 * CHUNK });
     for (let n = 4; n < 10; n++) expect(map.words[n]).not.toBe(SLOT_UNKNOWN);
   });
 

@@ -2,7 +2,6 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createHash } from 'node:crypto';
 import { sweep } from '../../lib/mirror/clock.js';
-import { planRuns } from '../../lib/mirror/runs.js';
 import { FREE, KEPT, SlotTable, UNVERIFIED } from '../../lib/mirror/slot-table.js';
 import { FIRST_SLOT, type SlotMap } from '../../lib/mirror/api.js';
 import { SlotMaps } from '../../lib/mirror/slot-maps.js';
@@ -173,30 +172,6 @@ describe('the clock', () => {
           for (const slot of victims) expect(slots[slot]!.mayLeave).toBe(true);
         },
       ),
-    );
-  });
-});
-
-describe('planRuns', () => {
-  test('keeps every chunk, in order, in runs of neighbours below the cap', () => {
-    fc.assert(
-      fc.property(fc.array(fc.nat(12), { maxLength: 40 }), fc.integer({ min: 1, max: 5 }), (numbers, cap) => {
-        const places = numbers.map((n) => ({
-          segment: n > 6 ? 'b' : 'a',
-          offsetBytes: n * CHUNK,
-          storedBytes: CHUNK,
-          codec: 'none' as const,
-        }));
-        const runs = planRuns(places, (place) => place, cap * CHUNK);
-        expect(runs.flat()).toEqual(places);
-        for (const run of runs) {
-          expect(run.length).toBeLessThanOrEqual(cap);
-          run.forEach((place, n) => {
-            expect(place.segment).toBe(run[0]!.segment);
-            expect(place.offsetBytes).toBe(run[0]!.offsetBytes + n * CHUNK);
-          });
-        }
-      }),
     );
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { mountStatus, type StatusSources } from '../../mount/tree/status.js';
 import type { ImageStatusDocument, MountStatus } from '../../mount/tree/status-schema.js';
 import { FakeCatalogue } from '../helpers/fake-catalogue.js';
-import { caller, readAll, treeFixture } from '../helpers/tree-fixture.js';
+import { caller, mirrorStatistics, readAll, treeFixture } from '../helpers/tree-fixture.js';
 
 describe('status', () => {
   // S42: the schema.
@@ -78,16 +78,7 @@ describe('status', () => {
   describe('when the store does not answer', () => {
     const sources = (catalogue: FakeCatalogue): StatusSources => ({
       catalogue,
-      mirror: () => ({
-        localBytes: 1,
-        quotaBytes: 2,
-        fetchedBytes: 0,
-        fetchedChunks: 0,
-        fetchRequests: 0,
-        evictedChunks: 0,
-        waitingFetches: 0,
-        damagedChunks: 0,
-      }),
+      mirror: () => ({ ...mirrorStatistics, localBytes: 1 }),
       driver: () => ({
         workers: 4,
         localReads: 0,
