@@ -86,7 +86,7 @@ export class Fetcher<S extends Shipment> {
     for (const shipment of shipments) {
       if (this.closing) shipment.failed(closed());
       else if (isPlausible(shipment)) this.waiting.add(shipment, priority);
-      else shipment.failed(implausible(shipment));
+      else this.refuse(shipment);
     }
     this.startWhatMay();
   }
@@ -152,6 +152,15 @@ export class Fetcher<S extends Shipment> {
     this.travelling.add(travelling);
   }
 
+  private refuse(shipment: S): void {
+    const { id, segment, storedBytes } = shipment.reference;
+    this.counts.damagedChunks++;
+    this.parts.log.error('a chunk is damaged in the repository', { segment, chunk: id });
+    const said = `${String(storedBytes)} bytes of segment ${segment}`;
+    const what = `Chunk ${id} of ${String(shipment.chunkSizeBytes)} bytes is said to be stored in ${said}.`;
+    shipment.failed(new LazydiskError('DAMAGED', what, { facts: { segment, chunk: id } }));
+  }
+
   private wakeForFill(): void {
     clearTimeout(this.fillTimer);
     this.fillTimer = setTimeout(() => {
@@ -163,15 +172,6 @@ export class Fetcher<S extends Shipment> {
 /** Whether a chunk can be stored so; the reference comes from a repository. */
 function isPlausible({ reference, chunkSizeBytes }: Shipment): boolean {
   return isStoredSize(reference.codec, reference.storedBytes, chunkSizeBytes);
-}
-
-function implausible({ reference, chunkSizeBytes }: Shipment): LazydiskError {
-  const { id, segment, storedBytes } = reference;
-  return new LazydiskError(
-    'DAMAGED',
-    `Chunk ${id} of ${String(chunkSizeBytes)} bytes is said to be stored in ${String(storedBytes)} bytes of segment ${segment}.`,
-    { facts: { segment, chunk: id } },
-  );
 }
 
 function closed(): LazydiskError {

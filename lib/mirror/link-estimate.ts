@@ -106,7 +106,7 @@ export class LinkEstimate {
       this.intervalsWithoutGrowth++;
     }
     const gain = this.isGrowing() ? GROWING_GAIN : STEADY_GAIN;
-    const product = gain * this.rate * roundTripMs;
-    this.windowNow = Math.min(this.largestWindowBytes, Math.max(SMALLEST_WINDOW_BYTES, product));
+    const product = Math.max(gain * this.rate * roundTripMs, isLimited ? this.windowNow : SMALLEST_WINDOW_BYTES);
+    this.windowNow = Math.min(this.largestWindowBytes, product);
   }
 }

@@ -48,7 +48,11 @@ export function decideStart(load: LinkLoad, bounds: LinkBounds): Start | undefin
   const roomBytes = load.windowBytes - load.awaitedBytes;
   if (load.waits('demand')) {
     if (load.requests >= maxRequests) return undefined;
-    return { priority: 'demand', runBytes: maxRunBytes, alongBytes: Math.max(0, Math.min(runBytes, roomBytes + runBytes)) };
+    return {
+      priority: 'demand',
+      runBytes: maxRunBytes,
+      alongBytes: Math.max(0, Math.min(runBytes, roomBytes + runBytes)),
+    };
   }
   const forBackground = Math.max(1, maxRequests - Math.max(1, Math.floor(maxRequests / 4)));
   if (load.requests >= forBackground || (roomBytes <= 0 && load.awaitedBytes > 0)) return undefined;

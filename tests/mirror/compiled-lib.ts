@@ -13,7 +13,7 @@ export async function compileLib(): Promise<string> {
   await mkdir(join(ROOT, '.cache'), { recursive: true });
   const target = await mkdtemp(join(ROOT, '.cache', 'compiled-'));
   for (const room of ROOMS) {
-    for (const name of await readdir(join(ROOT, room))) {
+    for (const name of await readdir(join(ROOT, room), { recursive: true })) {
       if (!name.endsWith('.ts')) continue;
       const { code } = await transformFile(join(ROOT, room, name), {
         jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },

@@ -41,7 +41,6 @@ export class FakeSource implements ChunkSource {
   fault: Fault | undefined;
   private readonly segments = new Map<string, Buffer>();
 
-<<<<<<< HEAD
   /** A segment of chunks, tags first to first + count - 1, one after the other. */
   addSegment(name: string, first: number, count: number, chunkSizeBytes = CHUNK): ChunkReference[] {
     const parts = Array.from({ length: count }, (_, index) => bytesOf(first + index, chunkSizeBytes));
@@ -67,8 +66,6 @@ export class FakeSource implements ChunkSource {
     });
   }
 
-=======
->>>>>>> 716b16e (mirror: use a chunk as soon as its bytes are here, keep the link full behind demand, and race slow GETs)
   async read(request: Request, signal: AbortSignal, onBytes?: OnBytes): Promise<Buffer> {
     this.requests.push(request);
     const segment = this.segments.get(request.segment);

@@ -207,7 +207,7 @@ describe('the order of GETs', () => {
     // One run at once, and what others took along of it: the next is due in days.
     const asked = source.gets.map(({ request }) => request.offsetBytes / CHUNK);
     expect(asked).toEqual([0, 6, 10]);
-    expect(isHere(map, 11)).toBe(true);
+    await until(() => isHere(map, 11));
     controller.abort();
     await expect(waiting).rejects.toMatchObject({ code: 'ABORTED' });
   });

@@ -1,0 +1,74 @@
+import { describe, expect, test } from '@jest/globals';
+import { decideHedge, FirstByteTimes } from '../../lib/mirror/hedge.js';
+import { RateLimit } from '../../lib/mirror/rate-limit.js';
+
+describe('FirstByteTimes', () => {
+  test('says what is unusual when twenty are known: longer than 19 of 20', () => {
+    const times = new FirstByteTimes();
+    for (let n = 1; n < 20; n++) times.add(30 + n);
+    expect(times.unusualMs()).toBeUndefined();
+    times.add(500);
+    expect(times.unusualMs()).toBe(49);
+  });
+
+  test('the last 128 count, and nothing below 20 ms is unusual', () => {
+    const times = new FirstByteTimes();
+    for (let n = 0; n < 128; n++) times.add(500);
+    expect(times.unusualMs()).toBe(500);
+    for (let n = 0; n < 128; n++) times.add(1);
+    expect(times.unusualMs()).toBe(20);
+  });
+});
+
+describe('decideHedge', () => {
+  test('nothing is raced while too little is known', () => {
+    expect(decideHedge(10_000, undefined, 1000, 0)).toEqual({ do: 'nothing' });
+  });
+
+  test('what is not silent for long is looked at again', () => {
+    expect(decideHedge(15, 40, 1000, 0)).toEqual({ do: 'look-again', afterMs: 25 });
+  });
+
+  test('one in twenty requests may be a second one', () => {
+    expect(decideHedge(40, 40, 19, 0)).toEqual({ do: 'nothing' });
+    expect(decideHedge(40, 40, 20, 0)).toEqual({ do: 'hedge' });
+    expect(decideHedge(40, 40, 39, 1)).toEqual({ do: 'nothing' });
+    expect(decideHedge(40, 40, 40, 1)).toEqual({ do: 'hedge' });
+  });
+});
+
+describe('RateLimit', () => {
+  test('what is taken is paid for before the next may be taken', () => {
+    const limit = new RateLimit(1000);
+    expect(limit.waitMs(0)).toBe(0);
+    limit.take(600, 0); // 100 were saved
+    expect(limit.waitMs(0)).toBe(500);
+    expect(limit.waitMs(400)).toBe(100);
+    expect(limit.waitMs(500)).toBe(0);
+  });
+
+  test('nothing is saved up over a pause', () => {
+    const limit = new RateLimit(1000);
+    limit.take(100, 0);
+    limit.take(600, 1_000_000);
+    expect(limit.waitMs(1_000_000)).toBe(500);
+  });
+
+  test('over a long time the rate is kept', () => {
+    const limit = new RateLimit(1000);
+    let taken = 0;
+    for (let nowMs = 0; nowMs < 100_000; nowMs++) {
+      if (limit.waitMs(nowMs) > 0) continue;
+      limit.take(777, nowMs);
+      taken += 777;
+    }
+    expect(taken).toBeGreaterThan(99_000);
+    expect(taken).toBeLessThan(101_000);
+  });
+
+  test('without a limit nothing waits', () => {
+    const limit = new RateLimit(null);
+    limit.take(1e12, 0);
+    expect(limit.waitMs(0)).toBe(0);
+  });
+});
