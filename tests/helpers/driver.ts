@@ -9,14 +9,20 @@ import { test } from '@jest/globals';
 
 export type TestDriver = 'kernel' | 'fuse-native';
 
-/** What libfuse 2 has no operation for. */
-export type KernelFeature = 'discard' | 'hole seeking';
+/** What a driver can do that the other can't. */
+export type DriverFeature = 'discard' | 'hole seeking';
+
+const FEATURES: Readonly<Record<TestDriver, readonly DriverFeature[]>> = {
+  kernel: ['discard', 'hole seeking'],
+  // libfuse 2 has no operation for either.
+  'fuse-native': [],
+};
 
 export const testDriver: TestDriver = chosen(process.env['LAZYDISK_TEST_DRIVER']);
 
 /** `test` where the driver has the feature, else `test.skip`. */
-export function testWith(_feature: KernelFeature): typeof test | typeof test.skip {
-  return testDriver === 'kernel' ? test : test.skip;
+export function testWith(feature: DriverFeature): typeof test | typeof test.skip {
+  return FEATURES[testDriver].includes(feature) ? test : test.skip;
 }
 
 /** `test` on one driver, for what is a fact of that one alone. */
