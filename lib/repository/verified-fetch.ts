@@ -17,18 +17,19 @@ const HASH_HERE_BYTES = 32 * 1024;
 /** How long a payload is before coding: a chunk's length is known, of a node only the most that it may be. */
 export type PayloadSize = Bytes | { readonly atMost: Bytes };
 
-/** A chunk or node, decoded. DAMAGED, UNREACHABLE, REFUSED, ABORTED. */
+/** A chunk or node, decoded, tried `attempts` times when it comes wrong. DAMAGED, UNREACHABLE, REFUSED, ABORTED. */
 export async function fetchVerified(
   store: ObjectStore,
   reference: Place & { readonly id: string },
   size: PayloadSize,
   what: string,
   signal?: AbortSignal,
+  attempts = 2,
 ): Promise<Buffer> {
   for (let attempt = 1; ; attempt++) {
     const problem = await tryFetch(store, reference, size, signal);
     if (Buffer.isBuffer(problem)) return problem;
-    if (attempt === 2) throw damaged(segmentKey(reference.segment), describe(reference, what, problem));
+    if (attempt === attempts) throw damaged(segmentKey(reference.segment), describe(reference, what, problem));
   }
 }
 
