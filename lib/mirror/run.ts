@@ -158,15 +158,27 @@ export class Run<S extends Shipment> {
   private watch(get: RangedGet<S>): () => void {
     const { counts, firstByteTimes } = this.parts;
     let timer: NodeJS.Timeout | undefined;
-    const look = () => {
+    let turn: NodeJS.Immediate | undefined;
+    const look = (isSure: boolean) => {
       const unusualMs = firstByteTimes.unusualMs();
       const decision = decideHedge(get.silentMs(), unusualMs, counts.demandRequests, counts.hedges);
-      if (decision.do === 'look-again') timer = setTimeout(look, decision.afterMs);
-      else if (decision.do === 'hedge') this.race();
+      if (decision.do === 'look-again') {
+        timer = setTimeout(() => {
+          look(false);
+        }, decision.afterMs);
+      } else if (decision.do === 'hedge') {
+        if (isSure) this.race();
+        // It may have been this thread that was busy: what has come meanwhile is read first.
+        else
+          turn = setImmediate(() => {
+            look(true);
+          });
+      }
     };
-    look();
+    look(false);
     return () => {
       clearTimeout(timer);
+      clearImmediate(turn);
     };
   }
 
