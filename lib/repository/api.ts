@@ -55,9 +55,14 @@ export interface Repository {
   /**
    * Publishes `record` under exactly `record.number`, with If-None-Match: the moment at which a snapshot exists.
    * EXISTS: that number is taken (by whom, the caller reads). Its own earlier put that succeeded unseen counts as success
-   * (same commit id and writer id).
+   * (same commit id and writer id). With 'listed' the caller has just seen in a listing that no tombstone keeps the number.
    */
-  publishRecord(image: string, record: SnapshotRecord, signal?: AbortSignal): Promise<void>;
+  publishRecord(
+    image: string,
+    record: SnapshotRecord,
+    signal?: AbortSignal,
+    number?: 'unsure' | 'listed',
+  ): Promise<void>;
   /** Writes the tombstone, then removes the record. LOCKED when a lock names it as its base. Idempotent. */
   deleteSnapshot(image: string, number: number, signal?: AbortSignal): Promise<void>;
 

@@ -1,4 +1,8 @@
-/** A clone: the first record of a new image, with the root of an existing snapshot. One PUT, whatever the size. */
+/**
+ * A clone: the first record of a new image, with the root of an existing snapshot. Two round trips, whatever the size: one in
+ * which everything that must be known is asked at once, and one PUT. (A repository's first write has the probe for
+ * If-None-Match in the first of them, which is a round trip longer where the marker has to be read again.)
+ */
 import { randomId } from '../format/checksums.js';
 import { assertImageName } from '../format/keys.js';
 import type { RandomId } from '../format/references.js';
@@ -8,7 +12,8 @@ import type { Repository } from './api.js';
 
 export interface CloneOptions {
   readonly from: string;
-  readonly number: number;
+  /** Or the promise of it: then it is found while the rest is asked. */
+  readonly number: number | Promise<number>;
   /** Name of the new image. */
   readonly to: string;
   /** Who does it: a state directory, or a fresh random id. */
@@ -22,12 +27,14 @@ export interface CloneOptions {
  * USAGE (name), NOT_FOUND (source), EXISTS: the new image has snapshots or a lock.
  */
 export async function cloneSnapshot(repository: Repository, options: CloneOptions): Promise<SnapshotRecord> {
-  const { from, number, to, writerId, signal } = options;
+  const { from, to, writerId, signal } = options;
   assertImageName(from);
   assertImageName(to);
+  const readSource = async () => repository.readRecord(from, await options.number, signal);
   const [source, target] = await Promise.all([
-    repository.readRecord(from, number, signal),
+    readSource(),
     repository.listImage(to, signal),
+    repository.assertExclusivePuts(signal),
   ]);
   if (target.snapshots.length > 0 || target.writer !== null) throw imageExists(to);
   const record: SnapshotRecord = {
@@ -39,14 +46,14 @@ export async function cloneSnapshot(repository: Repository, options: CloneOption
     chunkSizeBytes: source.chunkSizeBytes,
     root: source.root,
     allocatedBytes: source.allocatedBytes,
-    parent: { image: from, imageId: source.imageId, number, commitId: source.commitId },
+    parent: { image: from, imageId: source.imageId, number: source.number, commitId: source.commitId },
     timeMs: Date.now(),
     label: options.label ?? '',
     commitId: randomId(),
     writerId,
   };
   try {
-    await repository.publishRecord(to, record, signal);
+    await repository.publishRecord(to, record, signal, 'listed');
   } catch (error) {
     throw hasCode(error, 'EXISTS') ? imageExists(to, error) : error;
   }

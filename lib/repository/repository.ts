@@ -29,7 +29,7 @@ export async function initRepository(
     );
   }
   const there = (await readMarker(store, signal)) ?? (await putMarker(store, chunkSizeBytes, signal));
-  const repository = new StoredRepository(store, there.marker);
+  const repository = new StoredRepository(store, there.marker, there.bytes);
   try {
     await repository.assertExclusivePuts(signal);
   } catch (error) {
@@ -64,17 +64,20 @@ export async function openRepository(
       { facts: { location: store.location } },
     );
   }
-  return new StoredRepository(store, found.marker);
+  return new StoredRepository(store, found.marker, found.bytes);
 }
 
 interface FoundMarker {
   readonly marker: RepositoryMarker;
+  /** As it stands in the store. */
+  readonly bytes: Buffer;
   readonly created: boolean;
 }
 
 async function readMarker(store: ObjectStore, signal: AbortSignal | undefined): Promise<FoundMarker | undefined> {
   try {
-    return { marker: decodeMarker(await store.get(MARKER_KEY, { signal })), created: false };
+    const bytes = await store.get(MARKER_KEY, { signal });
+    return { marker: decodeMarker(bytes), bytes, created: false };
   } catch (error) {
     if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return undefined;
     throw error;
@@ -95,13 +98,14 @@ async function putMarker(
     defaultChunkSizeBytes: chunkSizeBytes ?? DEFAULT_CHUNK_SIZE,
   };
   try {
-    await store.put(MARKER_KEY, encodeMarker(marker), { ifAbsent: true, signal });
-    return { marker, created: true };
+    const bytes = encodeMarker(marker);
+    await store.put(MARKER_KEY, bytes, { ifAbsent: true, signal });
+    return { marker, bytes, created: true };
   } catch (error) {
     if (!hasCode(error, 'EXISTS')) throw error;
   }
   const found = await readMarker(store, signal);
   if (found === undefined) throw new LazydiskError('CONFLICT', `${MARKER_KEY} comes and goes; try again.`);
   // Our own put may have succeeded unseen: then it is ours.
-  return { marker: found.marker, created: found.marker.repositoryId === marker.repositoryId };
+  return { ...found, created: found.marker.repositoryId === marker.repositoryId };
 }

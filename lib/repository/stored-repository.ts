@@ -35,6 +35,8 @@ export class StoredRepository implements Repository {
     readonly store: ObjectStore,
     /** What `lazydisk.json` says; may be kept to open the repository while the store is away. */
     readonly marker: RepositoryMarker,
+    /** Its bytes when they have just been read: the probe for If-None-Match need not read them again. */
+    private readonly freshMarker?: Buffer,
   ) {
     this.id = marker.repositoryId;
     this.defaultChunkSizeBytes = marker.defaultChunkSizeBytes;
@@ -63,7 +65,7 @@ export class StoredRepository implements Repository {
 
   async assertExclusivePuts(signal?: AbortSignal): Promise<void> {
     if (this.#putsAreExclusive) return;
-    const bytes = await this.#get(MARKER_KEY, 'lazydisk.json', signal);
+    const bytes = this.freshMarker ?? (await this.#get(MARKER_KEY, 'lazydisk.json', signal));
     if (decodeMarker(bytes).repositoryId !== this.id) {
       throw new LazydiskError(
         'CONFLICT',
@@ -83,11 +85,19 @@ export class StoredRepository implements Repository {
     );
   }
 
-  async publishRecord(image: string, record: SnapshotRecord, signal?: AbortSignal): Promise<void> {
+  async publishRecord(
+    image: string,
+    record: SnapshotRecord,
+    signal?: AbortSignal,
+    number: 'unsure' | 'listed' = 'unsure',
+  ): Promise<void> {
     const key = snapshotKey(image, record.number);
     const bytes = encodeSnapshotRecord(record, key);
-    await this.assertExclusivePuts(signal);
-    if (await this.#exists(tombstoneKey(image, record.number), signal)) throw taken(image, record.number);
+    const [isUsed] = await Promise.all([
+      number === 'unsure' && this.#exists(tombstoneKey(image, record.number), signal),
+      this.assertExclusivePuts(signal),
+    ]);
+    if (isUsed) throw taken(image, record.number);
     try {
       await this.store.put(key, bytes, { ifAbsent: true, signal });
     } catch (error) {

@@ -55,9 +55,8 @@ async function cloneStored(
   number: number | undefined,
   newImage: string,
 ): Promise<{ image: string; number: number }> {
-  await repository.assertExclusivePuts();
-  const from = number ?? (await newestNumber(repository, image));
-  const record = await cloneSnapshot(repository, { from: image, number: from, to: newImage, writerId: randomId() });
+  const from = { from: image, number: number ?? newestNumber(repository, image) };
+  const record = await cloneSnapshot(repository, { ...from, to: newImage, writerId: randomId() });
   return { image: newImage, number: record.number };
 }
 

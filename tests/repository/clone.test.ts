@@ -1,6 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { randomId } from '../../lib/format/checksums.js';
 import { cloneSnapshot } from '../../lib/repository/clone.js';
+import { openRepository } from '../../lib/repository/repository.js';
+import { LazydiskError } from '../../lib/util/errors.js';
 import { CHUNK, createWorld, lockOf, publish, readBack } from './worlds.js';
 
 async function worldWithImage() {
@@ -31,6 +33,38 @@ describe('a clone', () => {
       [0, 1],
       [300, 2],
     ]);
+  });
+
+  test('is two round trips: three questions at once, and the put', async () => {
+    const { repository, store, clone } = await worldWithImage();
+    await repository.assertExclusivePuts();
+    const fresh = await openRepository(store);
+    store.resetCounts();
+    store.inject({ kind: 'stall' }, { times: Number.POSITIVE_INFINITY });
+    const cloned = cloneSnapshot(fresh, clone);
+    // Nothing is answered, so what is asked now waits for nothing else.
+    await store.until(() => store.stalledCalls === 3);
+    expect(store.calls.map(({ operation, key }) => `${operation} ${key}`).sort()).toEqual([
+      'get images/base/snapshots/00000001.json',
+      'list images/vm/',
+      'put lazydisk.json',
+    ]);
+    store.releaseStalled();
+    await store.until(() => store.stalledCalls === 1);
+    expect(store.calls.slice(3).map(({ operation, key }) => `${operation} ${key}`)).toEqual([
+      'put images/vm/snapshots/00000001.json',
+    ]);
+    store.releaseStalled();
+    await cloned;
+    expect(store.requests).toBe(4);
+  });
+
+  test('finds its source by a promise while it asks the rest', async () => {
+    const { repository, clone } = await worldWithImage();
+    expect((await cloneSnapshot(repository, { ...clone, number: Promise.resolve(1) })).parent?.number).toBe(1);
+    const missing = Promise.reject(new LazydiskError('NOT_FOUND', 'no image'));
+    const refused = cloneSnapshot(repository, { ...clone, number: missing, to: 'vm2' });
+    await expect(refused).rejects.toMatchObject({ code: 'NOT_FOUND', message: 'no image' });
   });
 
   test('survives the deletion of its source', async () => {
