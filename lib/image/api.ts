@@ -5,6 +5,15 @@ import type { Bytes } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';
 import type { WriterLock } from '../format/writer-lock.js';
 
+/** Whether an open image is fetched in the background: not at all, on an idle link and into free room only, or by all means. */
+export type FillMode = 'off' | 'idle' | 'eager';
+
+/**
+ * How far that is. `off`: nothing runs. `no-room`: what free room the cache has is used up. `failed`: the store failed; it is
+ * tried again while the image is open.
+ */
+export type FillState = 'off' | 'running' | 'complete' | 'no-room' | 'failed';
+
 /** Something that reads like a raw disk: a snapshot or a head. */
 export interface Disk {
   /**
@@ -98,6 +107,14 @@ export interface ImageStatus {
   readonly baseNumber: number | null;
   readonly health: Health;
   readonly localBytes: Bytes;
+  /**
+   * Bytes of the base that are not known to be on this host, in whole chunks; local writes over them do not count. 0: the
+   * base needs the store no more, unless the cache gives a chunk up. What nobody has looked up yet counts as missing.
+   */
+  readonly missingBytes: Bytes;
+  /** Whether a read of the image may have to ask the store. */
+  readonly needsStore: boolean;
+  readonly fill: FillState;
   readonly dirtyBytes: Bytes;
   /** Bytes that the layers' data files occupy on the local disk. */
   readonly layerAllocatedBytes: Bytes;

@@ -8,10 +8,19 @@
 import { chunkCount, TREE_FANOUT } from '../format/geometry.js';
 import type { ChunkNumber } from '../format/geometry.js';
 import type { ChunkReference } from '../format/references.js';
-import type { Lease, Mirror, SlotFile, SlotMap, WantedChunk } from '../mirror/api.js';
+import type {
+  Lease,
+  Mirror,
+  PrefetchOutcome,
+  PrefetchPriority,
+  SlotFile,
+  SlotMap,
+  WantedChunk,
+} from '../mirror/api.js';
 import { SLOT_UNKNOWN, SLOT_ZERO } from '../mirror/api.js';
 import type { WorkerFence } from '../mirror/worker-fence.js';
 import type { KnownPlaces, TreeReader, TreeShape } from '../repository/api.js';
+import type { ChunkRange } from './fill-order.js';
 import { Touches } from './touches.js';
 
 /** The tree of a base. A SnapshotRecord is one. */
@@ -26,6 +35,8 @@ export interface BaseParts {
   readonly known: KnownPlaces;
 }
 
+const NOTHING_FETCHED: PrefetchOutcome = { arrivedChunks: 0, failedChunks: 0, refusedChunks: 0 };
+
 const NOTHING_HELD: Lease = { transient: () => undefined, release: () => undefined };
 
 export class Base {
@@ -34,6 +45,7 @@ export class Base {
   readonly slotFile: SlotFile;
   /** What readers have asked for, of all disks that stand on this base. */
   readonly touches: Touches;
+  private missWatcher: ((miss: ChunkRange) => void) | undefined;
   private readonly leaves: Map<number, Promise<void> | 'loaded'> = new Map();
 
   constructor(
@@ -83,6 +95,18 @@ export class Base {
     for await (const [chunk] of this.parts.trees.chunks(this.tree, first, signal)) yield chunk;
   }
 
+  /** Who is told when a guest waits for chunks; undefined: nobody any more. */
+  watchMisses(watcher: ((miss: ChunkRange) => void) | undefined): void {
+    this.missWatcher = watcher;
+  }
+
+  /** A guest waits for the chunks, ascending, or for some of them. */
+  noteMiss(chunks: readonly ChunkNumber[]): void {
+    if (this.missWatcher === undefined) return;
+    const missing = chunks.filter((chunk) => !this.isHere(chunk));
+    if (missing.length > 0) this.missWatcher({ first: missing[0]!, end: missing.at(-1)! + 1 });
+  }
+
   /** Looks up the leaf that covers `chunk` in the mirror, once. */
   async loadLeaf(chunk: ChunkNumber, signal?: AbortSignal): Promise<void> {
     if (this.map === null || chunk >= this.chunks) return;
@@ -128,6 +152,38 @@ export class Base {
     }
     if (wanted.length === 0) return NOTHING_HELD;
     return this.parts.mirror.ensure(map, wanted, 'demand', signal);
+  }
+
+  /**
+   * Those of the chunks that are neither here nor zero, in the order given, with their places. The leaves of all of them are
+   * loaded at once.
+   */
+  async missing(chunks: readonly ChunkNumber[], signal?: AbortSignal): Promise<WantedChunk[]> {
+    const unknown = chunks.filter((chunk) => !this.isHere(chunk));
+    const leaves = new Set(unknown.map((chunk) => Math.floor(chunk / TREE_FANOUT) * TREE_FANOUT));
+    await Promise.all([...leaves].map((first) => this.loadLeaf(first, signal)));
+    const wanted: WantedChunk[] = [];
+    for (const chunk of unknown) {
+      if (this.isHere(chunk)) continue;
+      const reference = await this.parts.trees.entry(this.tree, chunk, signal);
+      if (reference !== null) wanted.push({ chunk, reference });
+    }
+    return wanted;
+  }
+
+  /** Makes chunks local that nobody waits for, as Mirror.prefetch does. */
+  async prefetch(
+    wanted: readonly WantedChunk[],
+    priority: PrefetchPriority,
+    signal?: AbortSignal,
+  ): Promise<PrefetchOutcome> {
+    if (this.map === null || wanted.length === 0) return NOTHING_FETCHED;
+    return this.parts.mirror.prefetch(this.map, wanted, priority, signal);
+  }
+
+  /** Bytes of chunks that are not zero and not known to be here. A leaf that was not looked up counts as missing. */
+  missingBytes(): number {
+    return Math.max(0, this.tree.allocatedBytes - this.localBytes());
   }
 
   /** Bytes of the base that are in the mirror and looked up. */
@@ -185,6 +241,11 @@ export class Bases {
     const base = new Base(record, this.parts);
     this.held.set(key, { base, users: 1 });
     return base;
+  }
+
+  /** The base of a tree that is open or was a while ago, without holding it. */
+  peek(record: BaseTree): Base | undefined {
+    return this.held.get(keyOf(record))?.base;
   }
 
   /** One more user of a base that is in use. */

@@ -17,7 +17,8 @@ import type { KnownPlaces, Repository, TreeReader } from '../repository/api.js';
 import { cloneSnapshot } from '../repository/clone.js';
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
-import type { Catalogue, Health } from './api.js';
+import type { Catalogue, FillMode, Health } from './api.js';
+import { Attendances } from './attendance.js';
 import { Bases } from './base.js';
 import type { CommitStep } from './commit.js';
 import { readHeadRecord } from './head-record.js';
@@ -43,6 +44,8 @@ export interface CatalogueOptions {
   readonly fence: WorkerFence;
   readonly planes: PlaneFeed;
   readonly readOnly: boolean;
+  /** What an open image does beside serving. Default: off. */
+  readonly fill?: FillMode;
   readonly log: Log;
   /** Milliseconds since 1970; for tests. */
   readonly now?: () => number;
@@ -66,14 +69,18 @@ class LocalCatalogue implements Catalogue {
   private readonly own = new Map<RandomId, LocalImage>();
   private readonly listings: Listings;
   private readonly parts: ImageParts;
+  private readonly attendances: Attendances;
   private readonly closing = new AbortController();
 
   constructor(private readonly options: CatalogueOptions) {
     const now = options.now ?? Date.now;
     const { repository, mirror, fence, planes, trees, known, log, stateId, bootId } = options;
     this.listings = new Listings({ repository, database: options.database, log, now });
+    const bases = new Bases({ mirror, trees, fence, known });
+    this.attendances = new Attendances({ bases, fill: options.fill ?? 'off', log });
     const heads: HeadParts = {
-      bases: new Bases({ mirror, trees, fence, known }),
+      bases,
+      attendances: this.attendances,
       mirror,
       fence,
       feed: planes,
@@ -204,6 +211,7 @@ class LocalCatalogue implements Catalogue {
     const signal = AbortSignal.timeout(timeoutMs);
     // A commit that is cut off leaves its layers as they are; the next start asks whether it has happened.
     this.closing.abort();
+    await this.attendances.close();
     const images = [...new Set([...this.images.values(), ...this.own.values()])];
     for (const image of images) await image.settled();
     const heads = images.flatMap((image) => image.ownHead ?? []);

@@ -38,7 +38,9 @@ export async function readDisk(
 
     const letGo = hold(base);
     try {
-      const lease = await base.ensure(baseChunks(plane, offset, offset + count), signal);
+      const chunks = baseChunks(plane, offset, offset + count);
+      base.noteMiss(chunks);
+      const lease = await base.ensure(chunks, signal);
       try {
         const now = view();
         const same = now.base === base && now.sizeBytes >= offset + count;

@@ -13,6 +13,7 @@ import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { LazydiskError, messageOf } from '../util/errors.js';
 import type { Head, HeadOwner } from './api.js';
+import type { Attendances, Subject } from './attendance.js';
 import type { Base, BaseTree } from './base.js';
 import { HeadDisk } from './head-disk.js';
 import type { HeadDiskParts } from './head-state.js';
@@ -25,6 +26,7 @@ import type { ClaimParts } from './writer-claim.js';
 
 /** What a head works with. */
 export interface HeadParts extends HeadDiskParts, ClaimParts {
+  readonly attendances: Attendances;
   readonly bootId: string;
   /** The folder that holds one folder per head. */
   readonly headsDirectory: string;
@@ -46,6 +48,9 @@ export class LocalHead implements Head {
   private readonly madeMs: number;
   private readonly claim: WriterClaim;
   private opens = 0;
+  private exposures = 0;
+  /** The base that is attended while the head is exposed. */
+  private attended: Base | undefined;
   private replacing = false;
   private writers = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -179,11 +184,17 @@ export class LocalHead implements Head {
 
   expose(key: number): Promise<void> {
     this.disk.expose(key);
+    if (this.exposures++ > 0) return Promise.resolve();
+    this.attended = this.disk.currentBase;
+    this.parts.attendances.enter(this.attended, this.subject());
     return Promise.resolve();
   }
 
   conceal(key: number): Promise<void> {
     this.disk.conceal(key);
+    if (--this.exposures > 0 || this.attended === undefined) return Promise.resolve();
+    this.parts.attendances.leave(this.attended);
+    this.attended = undefined;
     return Promise.resolve();
   }
 
@@ -261,7 +272,12 @@ export class LocalHead implements Head {
         await this.parts.bases.release(base);
         throw error;
       }
+      base.touches.takeOver(this.disk.currentBase.touches);
       const old = await this.disk.switchBase(base, dropped);
+      if (this.attended !== undefined) {
+        this.parts.attendances.move(this.attended, base, this.subject());
+        this.attended = base;
+      }
       await this.disk.retire(dropped);
       await this.parts.bases.release(old);
       await this.claim.tell();
@@ -311,6 +327,11 @@ export class LocalHead implements Head {
     this.stopRounds();
     await this.turn;
     await this.disk.close();
+  }
+
+  private subject(): Subject {
+    const { image, imageId, base } = this.record;
+    return { image, imageId, parent: base?.parent ?? null };
   }
 
   /** truncate(2) by path comes without an open: it is a write all the same. */

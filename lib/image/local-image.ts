@@ -56,9 +56,10 @@ export class LocalImage implements Image {
 
   async snapshot(number: number, signal?: AbortSignal): Promise<SnapshotDisk> {
     const record = await this.livingRecord(number, signal);
+    const { bases, attendances, feed } = this.parts.heads;
     const known = this.disks.get(number);
     if (known !== undefined) return known;
-    const disk = new SnapshotDisk(record, this.parts.heads.bases, this.parts.heads.feed);
+    const disk = new SnapshotDisk(record, this.name, bases, attendances, feed);
     this.disks.set(number, disk);
     return disk;
   }
@@ -132,16 +133,21 @@ export class LocalImage implements Image {
     const lock = listing.writer;
     // A read-only mount has no head: what it shows is the newest snapshot.
     const number = head?.record.base?.number ?? (head === undefined ? listing.snapshots.at(-1)?.number : undefined);
-    const sizeBytes = head?.sizeBytes() ?? (number === undefined ? 0 : (await this.livingRecord(number)).sizeBytes);
+    const record = head === undefined && number !== undefined ? await this.livingRecord(number) : undefined;
+    const base = head?.disk.currentBase ?? (record && heads.bases.peek(record));
+    const missingBytes = base?.missingBytes() ?? record?.allocatedBytes ?? 0;
     const failure = head?.disk.failure?.message ?? null;
     const health: Health = listings.isOffline() ? 'offline' : failure === null ? 'ok' : 'degraded';
     return {
       image: this.name,
       imageId: this.id,
-      sizeBytes,
+      sizeBytes: head?.sizeBytes() ?? record?.sizeBytes ?? 0,
       baseNumber: number ?? null,
       health,
-      localBytes: head?.disk.currentBase.localBytes() ?? 0,
+      localBytes: base?.localBytes() ?? 0,
+      missingBytes,
+      needsStore: missingBytes > 0,
+      fill: base === undefined ? 'off' : heads.attendances.fillState(base),
       dirtyBytes: head?.disk.dirtyBytes() ?? 0,
       layerAllocatedBytes: head?.disk.layerAllocatedBytes() ?? 0,
       layers: head?.disk.openLayers.length ?? 0,

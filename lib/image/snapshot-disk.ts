@@ -3,6 +3,7 @@ import { BLOCK_SIZE } from '../format/geometry.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import type { Disk } from './api.js';
 import { seekExtent } from './allocation.js';
+import type { Attendances, Subject } from './attendance.js';
 import type { Base, Bases } from './base.js';
 import type { HoldBase } from './disk-reader.js';
 import { readDisk } from './disk-reader.js';
@@ -14,15 +15,19 @@ export class SnapshotDisk implements Disk {
   readonly contentId: string;
   private readonly control = new Uint32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
   private readonly exposure: Exposure;
+  private readonly subject: Subject;
   /** Held while the disk is exposed or read. */
   private base: Base | undefined;
   private users = 0;
 
   constructor(
     readonly record: SnapshotRecord,
+    image: string,
     private readonly bases: Bases,
+    private readonly attendances: Attendances,
     feed: PlaneFeed,
   ) {
+    this.subject = { image, imageId: record.imageId, parent: record.parent };
     this.contentId = `snapshot/${record.imageId}/${record.number}/${record.commitId}`;
     Atomics.store(this.control, CONTROL_WHOLE_BLOCKS, Math.floor(record.sizeBytes / BLOCK_SIZE));
     this.exposure = new Exposure(feed, (key) => planeOf(key, this.control, this.base!, this.record.chunkSizeBytes));
@@ -60,13 +65,14 @@ export class SnapshotDisk implements Disk {
   }
 
   expose(key: number): Promise<void> {
-    this.enter();
+    this.attendances.enter(this.enter(), this.subject);
     this.exposure.expose(key);
     return Promise.resolve();
   }
 
   conceal(key: number): Promise<void> {
     this.exposure.conceal(key);
+    if (this.base !== undefined) this.attendances.leave(this.base);
     return this.leave();
   }
 

@@ -53,6 +53,13 @@ export class Touches {
     return chunks;
   }
 
+  /** The last `most` chunks of the log. */
+  last(most: number): ChunkNumber[] {
+    if (this.plane === null) return [];
+    const entries = Math.min(this.count(), this.plane.log.length - LOG_HEADER_WORDS);
+    return this.inOrder(Math.max(0, entries - most));
+  }
+
   /** Whoever reads the chunk next wakes us. */
   mark(chunk: ChunkNumber): void {
     if (this.plane !== null && chunk < this.plane.states.length) Atomics.or(this.plane.states, chunk, MARKED);

@@ -2,6 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { FillMode } from '../../lib/image/api.js';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import { runUntilEnd } from '../service/daemon-process.js';
 import { launch, type LaunchOutcome } from '../service/launch.js';
@@ -15,7 +16,10 @@ import { defineVerb, parseCount, parseSeconds, type VerbContext } from './verb.j
 
 /** Reads of guests wait so long for a store that is away. */
 const DEFAULT_OUTAGE_MS = 300_000;
+const FILL_MODES: readonly FillMode[] = ['off', 'idle', 'eager'];
 const DEFAULT_WORKERS = 4;
+/** An idle link costs nothing, and a guest that finds its disk local is the point (docs/decisions/0012). */
+const DEFAULT_FILL: FillMode = 'idle';
 /** A quota below this could not hold the chunks of the requests that run at once. */
 const LEAST_CACHE_BYTES = 64 * 1024 * 1024;
 const DAEMON_PROGRAM = fileURLToPath(new URL('./daemon-main.js', import.meta.url));
@@ -45,6 +49,12 @@ export const mountVerb = defineVerb({
         choices: ['kernel', 'fuse-native'] as const,
         default: 'kernel' as const,
         describe: 'how to reach the kernel; fuse-native needs libfuse 2, and can neither discard nor seek holes',
+      })
+      .option('fill', {
+        choices: FILL_MODES,
+        default: DEFAULT_FILL,
+        describe:
+          'fetch the rest of an open image: not at all, when the link is idle and the cache has room, or by all means',
       })
       .option('workers', {
         type: 'string',
@@ -86,6 +96,7 @@ export const mountVerb = defineVerb({
       cacheDirectory: options.cache === undefined ? null : resolve(options.cache),
       cacheSizeBytes: options.cacheSize === undefined ? null : parseCacheSize(options.cacheSize),
       driver: options.driver,
+      fill: options.fill,
       workers: parseCount(options.workers, '--workers', 1, 64),
       readOnly: options.readOnly,
       allowOther: options.allowOther,

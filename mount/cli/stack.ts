@@ -131,6 +131,7 @@ async function mountLayers(parts: Parts): Promise<LiveMount> {
     fence: driver.fence,
     planes: driver.planes,
     readOnly: settings.readOnly,
+    fill: settings.fill,
     log,
   });
   keep('catalogue', { close: () => catalogue.close(CLOSE_TIMEOUT_MS) });

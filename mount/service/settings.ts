@@ -13,6 +13,8 @@ export const mountSettingsSchema = z.strictObject({
   cacheDirectory: z.string().nullable(),
   /** null: keep a part of the file system free. */
   cacheSizeBytes: z.int().positive().nullable(),
+  /** Background fetching of open images (FillMode of lib/image/api.ts). */
+  fill: z.enum(['off', 'idle', 'eager']),
   driver: z.enum(['kernel', 'fuse-native']),
   /** Of the kernel driver. */
   workers: z.int().min(1).max(64),

@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { Catalogue, Head } from '../../lib/image/api.js';
+import type { Catalogue, FillMode, Head } from '../../lib/image/api.js';
 import { openCatalogue } from '../../lib/image/catalogue.js';
 import type { CommitStep } from '../../lib/image/commit.js';
 import { LocalHead } from '../../lib/image/head.js';
@@ -44,6 +44,7 @@ export class ImageWorld {
     private readonly quotaBytes: number | null,
     private readonly fence: WorkerFence,
     private readonly planes: PlaneFeed,
+    private readonly fill: FillMode,
   ) {}
 
   static async open(
@@ -54,6 +55,7 @@ export class ImageWorld {
       quotaBytes?: number | null;
       fence?: WorkerFence;
       planes?: PlaneFeed;
+      fill?: FillMode;
     } = {},
   ): Promise<ImageWorld> {
     const store = options.store ?? new FaultyStore(new MemoryStore());
@@ -68,6 +70,7 @@ export class ImageWorld {
       options.quotaBytes ?? null,
       options.fence ?? noWorkers,
       options.planes ?? noFeed,
+      options.fill ?? 'off',
     );
     await world.start();
     return world;
@@ -131,6 +134,7 @@ export class ImageWorld {
       fence: this.fence,
       planes: this.planes,
       readOnly: false,
+      fill: this.fill,
       log: silentLog,
       onCommitStep: (step) => {
         this.onCommitStep(step);

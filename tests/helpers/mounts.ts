@@ -58,6 +58,16 @@ export async function mountAgain(
   return mountAt(previous.mountpoint, previous.stateDirectory, { repository: previous.repository, ...changes });
 }
 
+/** Nothing travels that no read has asked for, unless a test wants it: so that requests can be counted. */
+const QUIET = { '--fill': 'off' };
+
+/** The defaults as options, but for those that are given. */
+function without(defaults: Readonly<Record<string, string>>, given: readonly string[]): string[] {
+  return Object.entries(defaults)
+    .filter(([name]) => !given.includes(name))
+    .flat();
+}
+
 async function mountAt(mountpoint: string, stateDirectory: string, request: MountRequest): Promise<MountedTest> {
   const env = { ...request.repository.env, ...request.env };
   // Registered first: a daemon may be there although `mount` said that it failed.
@@ -65,6 +75,7 @@ async function mountAt(mountpoint: string, stateDirectory: string, request: Moun
   const { daemonPid } = (await lazydiskJson(
     [
       ...['mount', request.repository.url, mountpoint, '--state', stateDirectory, '--driver', testDriver],
+      ...without(QUIET, request.options ?? []),
       ...(request.options ?? []),
     ],
     { env },

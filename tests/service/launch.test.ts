@@ -22,6 +22,7 @@ function settings(mountpoint = folder): MountSettings {
     cacheDirectory: null,
     cacheSizeBytes: null,
     driver: 'kernel',
+    fill: 'off',
     workers: 4,
     readOnly: false,
     allowOther: false,

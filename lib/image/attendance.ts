@@ -1,0 +1,148 @@
+/**
+ * What goes on beside the reads of a base while some disk on it is open: readahead, replay and recording of its boot profile,
+ * background fill.
+ *
+ * An attendance begins with the first open of a disk on the base and ends with the last close; disks that share a base share
+ * it, so ten clones are filled once. Each of its works takes one signal and ends with it; nothing of it keeps the process
+ * alive, and when nothing is open, nothing runs. A disk whose base moves by its own commit takes what it has touched along:
+ * the new base is attended without recording or replaying a boot again.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { RandomId } from '../format/references.js';
+import type { ParentReference } from '../format/snapshot-record.js';
+import { hasCode, messageOf } from '../util/errors.js';
+import type { Log } from '../util/log.js';
+import type { FillMode, FillState } from './api.js';
+import type { Base, Bases } from './base.js';
+import { fill } from './fill.js';
+import { ReadaheadStreams } from './readahead.js';
+
+/** Of which image a base is opened: whose profile counts. */
+export interface Subject {
+  readonly image: string;
+  readonly imageId: RandomId;
+  /** The snapshot that the opened one was made from. */
+  readonly parent: ParentReference | null;
+}
+
+export interface AttendanceParts {
+  readonly bases: Bases;
+  readonly fill: FillMode;
+  readonly log: Log;
+}
+
+/** After a fill that the store has failed, the next one waits so long, then twice as long, up to the most, milliseconds. */
+const FIRST_PAUSE_MS = 5000;
+const LONGEST_PAUSE_MS = 600_000;
+
+/** All attendances of a mount. */
+export class Attendances {
+  private readonly open = new Map<Base, { readonly attendance: Attendance; users: number }>();
+  private readonly ending = new Set<Promise<void>>();
+  private closed = false;
+
+  constructor(private readonly parts: AttendanceParts) {}
+
+  /** A disk on the base is opened; one `leave` for each. */
+  enter(base: Base, subject: Subject): void {
+    this.begin(base, subject, 'first-open');
+  }
+
+  leave(base: Base): void {
+    const known = this.open.get(base);
+    if (known !== undefined && --known.users === 0) this.end(base, known.attendance);
+  }
+
+  /** A disk that is open has moved from one base to another by its own commit. */
+  move(from: Base, to: Base, subject: Subject): void {
+    if (from === to) return;
+    this.begin(to, subject, 'moved');
+    this.leave(from);
+  }
+
+  /** How far the base's fill is. */
+  fillState(base: Base): FillState {
+    return this.open.get(base)?.attendance.fillState ?? 'off';
+  }
+
+  /** Ends all and waits for it. Nothing begins any more. */
+  async close(): Promise<void> {
+    this.closed = true;
+    for (const [base, { attendance }] of this.open) this.end(base, attendance);
+    await Promise.all(this.ending);
+  }
+
+  private begin(base: Base, subject: Subject, reason: 'first-open' | 'moved'): void {
+    if (this.closed || base.map === null) return;
+    const known = this.open.get(base);
+    if (known !== undefined) {
+      known.users++;
+      return;
+    }
+    this.parts.bases.retain(base);
+    this.open.set(base, { attendance: new Attendance(base, subject, reason, this.parts), users: 1 });
+  }
+
+  private end(base: Base, attendance: Attendance): void {
+    this.open.delete(base);
+    const ending = attendance
+      .end()
+      .then(() => this.parts.bases.release(base))
+      .catch((error: unknown) => {
+        this.parts.log.error('what runs beside an open disk could not be ended', { error: messageOf(error) });
+      })
+      .finally(() => this.ending.delete(ending));
+    this.ending.add(ending);
+  }
+}
+
+class Attendance {
+  fillState: FillState = 'off';
+  private readonly stopping = new AbortController();
+  private readonly works: Promise<void>[];
+
+  constructor(
+    private readonly base: Base,
+    private readonly subject: Subject,
+    reason: 'first-open' | 'moved',
+    private readonly parts: AttendanceParts,
+  ) {
+    void reason;
+    this.works = [this.readAhead(), this.keepFilled()];
+  }
+
+  async end(): Promise<void> {
+    this.stopping.abort();
+    await Promise.all(this.works);
+  }
+
+  private async readAhead(): Promise<void> {
+    const streams = new ReadaheadStreams(this.base, this.stopping.signal);
+    this.base.watchMisses((miss) => {
+      streams.missed(miss);
+    });
+    await streams.run();
+    this.base.watchMisses(undefined);
+  }
+
+  /** Fills once; again, later and later, only when the store has failed. */
+  private async keepFilled(): Promise<void> {
+    const { signal } = this.stopping;
+    const { parts } = this;
+    if (parts.fill === 'off') return;
+    const priority = parts.fill === 'eager' ? 'prefetch' : 'fill';
+    for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+      this.fillState = 'running';
+      this.fillState = await fill(this.base, { priority, signal }).catch((error: unknown) => {
+        if (!hasCode(error, 'ABORTED')) {
+          const { image } = this.subject;
+          parts.log.warn(`the fill of ${image} has to wait`, { error: messageOf(error), pauseMs });
+        }
+        return 'failed' as const;
+      });
+      if (this.fillState !== 'failed') return;
+      await delay(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  }
+}
