@@ -18,6 +18,7 @@ export class SpaceLimit {
   private limitBytes = 0;
   private refreshedMs = Number.NEGATIVE_INFINITY;
   private writtenBytes = 0;
+  private asking: Promise<void> = Promise.resolve();
 
   /** `quotaBytes` null: the default. */
   constructor(
@@ -32,11 +33,10 @@ export class SpaceLimit {
     if (nowMs - this.refreshedMs > REFRESH_MS || this.writtenBytes > REFRESH_BYTES) {
       this.refreshedMs = nowMs;
       this.writtenBytes = 0;
-      const { bavail, blocks, bsize } = await statfs(this.directory);
-      const totalBytes = blocks * bsize;
-      const floorBytes = Math.min(SMALLEST_DEFAULT, totalBytes / 2);
-      this.limitBytes = Math.max(floorBytes, usedBytes + bavail * bsize - FREE_SHARE * totalBytes);
+      this.asking = this.ask(usedBytes);
     }
+    // Who comes while the first answer is under way waits for it: without one there would seem to be no room at all.
+    await this.asking;
     return this.limitBytes;
   }
 
@@ -47,5 +47,12 @@ export class SpaceLimit {
 
   wrote(bytes: Bytes): void {
     this.writtenBytes += bytes;
+  }
+
+  private async ask(usedBytes: Bytes): Promise<void> {
+    const { bavail, blocks, bsize } = await statfs(this.directory);
+    const totalBytes = blocks * bsize;
+    const floorBytes = Math.min(SMALLEST_DEFAULT, totalBytes / 2);
+    this.limitBytes = Math.max(floorBytes, usedBytes + bavail * bsize - FREE_SHARE * totalBytes);
   }
 }
