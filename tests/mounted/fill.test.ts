@@ -11,7 +11,7 @@ import { waitFor } from '../helpers/waiting.js';
 describe.each(REPOSITORY_KINDS)('the background fill (%s)', (kind) => {
   cleanUpAfter('each');
 
-  // S44
+  // S45
   test('fills what is open and nothing else, says so, and then the mount is silent', async () => {
     const { repository, name } = await repositoryWithImage(kind);
     const mounted = await mountRepository({ repository, options: ['--fill', 'idle'] });
