@@ -5,12 +5,15 @@
 #   make test-unit  the fast tests: no root, no S3 server, no mount
 #   make test       everything; as root it installs what is missing (see tests/tools/run-tests.sh)
 #   make demo       set up, then the whole story on a real file-system image (KEEP=1, IMAGE=path)
+#   make bench      lazydisk beside its neighbours: all parts, then every ratio with its target (as root; ROUNDS=3, QUICK=1)
+#   make bench-cold bench-hot bench-commit bench-many   one part;  bench-report: the tables again;  bench-docs: into the docs
 #   make clean      remove what was built; node_modules and the cached guest stay (make distclean takes them too)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .PHONY: build check check-types check-lint check-format test-unit test demo clean distclean
+.PHONY: bench bench-build bench-cold bench-hot bench-commit bench-many bench-report bench-docs
 
 SOURCES := $(shell find lib mount -name '*.ts' 2>/dev/null)
 # What needs root, a mount, an S3 server or the whole program.
@@ -50,6 +53,26 @@ test:
 
 demo: build
 	examples/demo.sh
+
+BENCH := node .cache/bench/program/tests/bench/main.js
+
+bench-build: build
+	tests/bench/install-peers.sh
+	npx tsc -p tsconfig.bench.json
+
+# One thing at a time, whatever -j says; a part that fails leaves the others and the report.
+bench: bench-build
+	status=0; for part in cold hot commit many; do $(BENCH) $$part || status=1; done; $(BENCH) report; exit $$status
+
+bench-cold bench-hot bench-commit bench-many: bench-build
+	$(BENCH) $(@:bench-%=%)
+	$(BENCH) report
+
+bench-report: bench-build
+	$(BENCH) report
+
+bench-docs: bench-build
+	$(BENCH) docs
 
 clean:
 	rm -rf dist
