@@ -43,7 +43,7 @@ export type {
 } from './store/object-store.js';
 
 // Repositories.
-export { initRepository, openRepository, type InitOptions } from './repository/repository.js';
+export { initRepository, openRepository, upgradeRepository, type InitOptions } from './repository/repository.js';
 export { importImage, type ImportOptions, type ImportResult } from './repository/import.js';
 export { exportImage, type ExportOptions, type ExportResult } from './repository/export.js';
 export { describeImages, type ImageDescription, type SnapshotDescription } from './repository/describe.js';

@@ -48,7 +48,7 @@ export interface CommitOptions {
 
 /** How many chunks are composed ahead of the one that is put next. */
 const COMPOSE_AHEAD = 8;
-/** How many stored chunks may wait for the local disk: each may hold a whole segment in memory. */
+/** How many chunks may wait for the local disk. */
 const MAX_KEEPING = 64;
 
 /** Commits a head that holds its lock. CONFLICT: a foreign snapshot is in the way; whatever the store rejects with. */
@@ -137,18 +137,18 @@ async function upload(
   parts: CommitParts,
   signal: AbortSignal | undefined,
 ): Promise<{ written: WrittenSnapshot; dirtyChunks: number }> {
-  const { base, plane, sizeBytes } = view;
+  const { plane, sizeBytes } = view;
   const chunks = await dirtyChunksOf(view, frozen, signal);
   const keeping = new Set<Promise<void>>();
   const writer = parts.repository.writeSnapshot({
     chunkSizeBytes: plane.chunkSizeBytes,
     sizeBytes,
-    base: head.record.base === null ? null : base.tree,
+    base: head.record.base,
     known: parts.known,
     trees: parts.trees,
     signal,
-    onStored: (reference, bytes) => {
-      const kept = parts.keep(reference.id, bytes).finally(() => keeping.delete(kept));
+    onHashed: (id, bytes) => {
+      const kept = parts.keep(id, bytes).finally(() => keeping.delete(kept));
       keeping.add(kept);
     },
   });
@@ -241,7 +241,7 @@ async function publish(
     if (head.record.base !== base) return undefined;
     const record: SnapshotRecord = {
       formatVersion: 1,
-      requires: [],
+      requires: written.requires,
       imageId,
       number,
       sizeBytes: view.sizeBytes,

@@ -108,17 +108,17 @@ export interface SnapshotWriterOptions {
   /** Size of the new snapshot. */
   readonly sizeBytes: Bytes;
   /** The tree whose chunks stay where nothing is put; null for an empty one. Same chunk size. It may be larger or smaller. */
-  readonly base: (TreeShape & { readonly allocatedBytes: Bytes }) | null;
+  readonly base: (TreeShape & Pick<SnapshotRecord, 'allocatedBytes' | 'requires'>) | null;
   readonly known: KnownPlaces;
   readonly trees: TreeReader;
   readonly signal?: AbortSignal | undefined;
   /** Called now and then with totals. */
   readonly onProgress?: ((progress: SnapshotProgress) => void) | undefined;
   /**
-   * Called once a chunk's bytes are durable in the store (or known there already), before `finish` resolves. The bytes
-   * belong to the callee.
+   * Called once for each chunk that is not zero, when its name is known: a mirror may keep it. Whether the chunk ever gets to
+   * the store is not said. The bytes may be kept for as long as they are not changed.
    */
-  readonly onStored?: ((reference: ChunkReference, bytes: Uint8Array) => void) | undefined;
+  readonly onHashed?: ((id: ChunkId, bytes: Uint8Array) => void) | undefined;
 }
 
 export interface SnapshotProgress {
@@ -132,11 +132,13 @@ export interface SnapshotProgress {
 export interface WrittenSnapshot extends SnapshotProgress {
   readonly root: NodeReference | null;
   readonly allocatedBytes: Bytes;
+  /** What a reader must know, for `requires`: of the base, and of what was written or found on top of it. */
+  readonly requires: readonly string[];
 }
 
 /**
  * Builds one snapshot's chunks and tree. Chunks are hashed off the main thread, compared with the base and with the known
- * places, appended to segments in the order they are put, uploaded in parallel; memory is bounded by back-pressure.
+ * places, compressed where the repository allows it, appended to segments in the order they are put, uploaded in parallel; memory is bounded by back-pressure.
  */
 export interface SnapshotWriter {
   /**

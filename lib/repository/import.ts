@@ -76,7 +76,7 @@ export async function importImage(repository: Repository, options: ImportOptions
     const written = await writeChunks(repository, source, base, chunkSizeBytes, options);
     const record: SnapshotRecord = {
       formatVersion: 1,
-      requires: [],
+      requires: written.requires,
       imageId: base?.imageId ?? randomId(),
       number: listing.nextNumber,
       sizeBytes: source.finalSizeBytes(),

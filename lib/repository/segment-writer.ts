@@ -1,17 +1,22 @@
 /**
  * Writes segments: collects payloads, closes a segment when it is full, uploads closed ones in parallel.
  *
+ * A payload is copied into its segment when it is appended: who appends may drop it, and no segment is put together in one
+ * piece, which would hold up this thread. A buffer is used for one segment only: an upload that was given up may still read it.
  * A place is known as soon as a payload is appended; it is durable when `onUploaded` names it. A segment gets a random id,
  * so putting it again after an unknown outcome is harmless. At most one segment is open; how many closed ones wait is
  * bounded by whoever appends (the snapshot writer counts the bytes it has handed out).
  */
 import type PQueue from 'p-queue';
 import { crc32, randomId } from '../format/checksums.js';
+import type { EncodedPayload } from '../format/codec.js';
 import { segmentKey } from '../format/keys.js';
 import type { Place } from '../format/references.js';
 import {
   encodeSegmentHeader,
   encodeSegmentTail,
+  SEGMENT_ENTRY_BYTES,
+  SEGMENT_FOOTER_BYTES,
   SEGMENT_HEADER_BYTES,
   type SegmentEntry,
   type SegmentKind,
@@ -21,10 +26,12 @@ import type { ObjectStore } from '../store/object-store.js';
 /** A closed segment has about this many bytes: large enough for a store, small enough to rewrite. */
 export const SEGMENT_TARGET_BYTES = 16 * 1024 * 1024;
 
-/** A payload that has become durable. `bytes` is a part of the uploaded object that nobody else uses any more. */
+/** Most payloads of one segment: what shrinks to nearly nothing must not make an index that is larger than its payloads. */
+const MAX_ENTRIES = 4096;
+
+/** A payload that has become durable. */
 export interface UploadedPayload extends Place {
   readonly id: string;
-  readonly bytes: Uint8Array;
 }
 
 export interface SegmentWriterOptions {
@@ -42,7 +49,8 @@ export interface SegmentWriterOptions {
 
 interface OpenSegment {
   readonly segment: string;
-  readonly payloads: Uint8Array[];
+  /** Header and payloads so far, and room for the index. */
+  readonly object: Buffer;
   readonly entries: SegmentEntry[];
   sizeBytes: number;
 }
@@ -58,27 +66,15 @@ export class SegmentWriter {
     this.#targetBytes = options.targetBytes ?? SEGMENT_TARGET_BYTES;
   }
 
-  /** Appends a payload; `bytes` must not change any more. `detail`: see SegmentEntry. */
-  append(id: string, bytes: Uint8Array, detail: number): Place {
-    if (this.#open !== undefined && this.#open.sizeBytes + bytes.length > this.#targetBytes) this.seal();
-    this.#open ??= { segment: randomId(), payloads: [], entries: [], sizeBytes: SEGMENT_HEADER_BYTES };
-    const place: Place = {
-      segment: this.#open.segment,
-      offsetBytes: this.#open.sizeBytes,
-      storedBytes: bytes.length,
-      codec: 'none',
-    };
-    this.#open.payloads.push(bytes);
-    this.#open.entries.push({
-      id,
-      offsetBytes: place.offsetBytes,
-      storedBytes: place.storedBytes,
-      detail,
-      codec: 'none',
-      crc: crc32(bytes),
-    });
-    this.#open.sizeBytes += bytes.length;
-    return place;
+  /** Appends a payload. `detail`: see SegmentEntry. */
+  append(id: string, { codec, stored }: EncodedPayload, detail: number): Place {
+    if (this.#open !== undefined && !this.#hasRoom(this.#open, stored.length)) this.seal();
+    const open = (this.#open ??= this.#begin(stored.length));
+    const offsetBytes = open.sizeBytes;
+    open.object.set(stored, offsetBytes);
+    open.entries.push({ id, offsetBytes, storedBytes: stored.length, detail, codec, crc: crc32(stored) });
+    open.sizeBytes += stored.length;
+    return { segment: open.segment, offsetBytes, storedBytes: stored.length, codec };
   }
 
   /** Closes the open segment, if any, and begins its upload. */
@@ -96,24 +92,33 @@ export class SegmentWriter {
     this.#running = [];
   }
 
-  async #upload({ segment, payloads, entries }: OpenSegment): Promise<void> {
+  #hasRoom({ sizeBytes, entries }: OpenSegment, storedBytes: number): boolean {
+    return sizeBytes + storedBytes <= this.#targetBytes && entries.length < MAX_ENTRIES;
+  }
+
+  /** What is never written to takes no memory: a segment of one node is as cheap as it looks. */
+  #begin(firstBytes: number): OpenSegment {
+    const segment = randomId();
+    const payloadsEnd = Math.max(this.#targetBytes, SEGMENT_HEADER_BYTES + firstBytes);
+    const object = Buffer.allocUnsafeSlow(payloadsEnd + MAX_ENTRIES * SEGMENT_ENTRY_BYTES + SEGMENT_FOOTER_BYTES);
+    object.set(encodeSegmentHeader(this.#options.kind, segment));
+    return { segment, object, entries: [], sizeBytes: SEGMENT_HEADER_BYTES };
+  }
+
+  async #upload({ segment, object, entries, sizeBytes }: OpenSegment): Promise<void> {
     const { store, kind, signal, onUploaded } = this.#options;
     signal.throwIfAborted();
-    const object = Buffer.concat([
-      encodeSegmentHeader(kind, segment),
-      ...payloads,
-      encodeSegmentTail(kind, segment, entries),
-    ]);
-    payloads.length = 0; // from here on the object holds them
-    await store.put(segmentKey(segment), object, { signal });
-    const uploaded = entries.map((entry) => ({
-      id: entry.id,
+    const tail = encodeSegmentTail(kind, segment, entries);
+    object.set(tail, sizeBytes);
+    const whole = object.subarray(0, sizeBytes + tail.length);
+    await store.put(segmentKey(segment), whole, { signal });
+    const uploaded = entries.map(({ id, offsetBytes, storedBytes, codec }) => ({
+      id,
       segment,
-      offsetBytes: entry.offsetBytes,
-      storedBytes: entry.storedBytes,
-      codec: entry.codec,
-      bytes: object.subarray(entry.offsetBytes, entry.offsetBytes + entry.storedBytes),
+      offsetBytes,
+      storedBytes,
+      codec,
     }));
-    await onUploaded(uploaded, object.length);
+    await onUploaded(uploaded, whole.length);
   }
 }

@@ -3,9 +3,11 @@
  *
  * The way of a chunk: put → hashed off this thread, several at once → in the order of the puts: compared with the base
  * (unchanged: nothing to do), with chunks of this run and with known places (known: only its reference is used), else
- * appended to the open chunk segment → uploaded with its segment → recorded as known, handed to onStored.
+ * coded off this thread, several at once → in the order of the puts: appended to the open chunk segment → uploaded with its
+ * segment → recorded as known. So reading, hashing, coding and uploading go on side by side.
  *
- * Memory is bounded: `put` waits while more than HELD_BYTES are between put and durable. The first error ends everything:
+ * Memory is bounded: `put` waits while more than HELD_BYTES are between put and durable, plain ones until they are coded and
+ * stored ones from then on. The first error ends everything:
  * later calls reject with it. Known places are a help: when they fail, the chunk is uploaded.
  *
  * Shrinking to a size inside a chunk that is not put: the rest of that chunk is made zero here, so that growing again can
@@ -13,9 +15,10 @@
  */
 import PQueue from 'p-queue';
 import { isZero, sha256, sha256OffThread } from '../format/checksums.js';
-import { isStoredSize } from '../format/codec.js';
+import { encodePayload, isStoredSize, type EncodedPayload } from '../format/codec.js';
 import { chunkCount, isChunkSize, MAX_IMAGE_BYTES, type Bytes, type ChunkNumber } from '../format/geometry.js';
-import type { ChunkId, ChunkReference, NodeId, NodeReference, TreeNode } from '../format/references.js';
+import { ZSTD_FEATURE } from '../format/json.js';
+import type { ChunkId, ChunkReference, Codec, NodeId, NodeReference, TreeNode } from '../format/references.js';
 import { encodeTreeNode } from '../format/tree-node.js';
 import type { ObjectStore } from '../store/object-store.js';
 import { LazydiskError } from '../util/errors.js';
@@ -27,8 +30,9 @@ import { fetchVerified } from './verified-fetch.js';
 
 /** Uploads at once, of up to 16 MiB each. */
 const PARALLEL_UPLOADS = 4;
-/** Hashes at once: they share the pool of node:fs. */
+/** Hashes at once, and chunks that are coded at once: they share the pool of node:fs. */
 const PARALLEL_HASHES = 3;
+const PARALLEL_CODERS = 4;
 /** Chunks between put and durable, bytes. More than one open segment, or nothing would ever be closed. */
 const HELD_BYTES = SEGMENT_TARGET_BYTES * (PARALLEL_UPLOADS + 1);
 /** Puts that wait for their turn (zeros hold no bytes). */
@@ -50,19 +54,30 @@ interface Hashed {
   readonly id: ChunkId;
 }
 
+/** What the new tree gets at a chunk: a reference that is there already (or zeros), or one that its coded bytes will have. */
+type Decided =
+  | { readonly chunk: ChunkNumber; readonly reference: ChunkReference | null }
+  | (Hashed & { readonly coded: Promise<EncodedPayload> | 'placed in this run' });
+
 export class StoredSnapshotWriter implements SnapshotWriter {
   readonly #store: ObjectStore;
   readonly #options: SnapshotWriterOptions;
   readonly #controller = new AbortController();
   readonly #hashes = new PQueue({ concurrency: PARALLEL_HASHES });
+  readonly #coders = new PQueue({ concurrency: PARALLEL_CODERS });
   readonly #chunkSegments: SegmentWriter;
   readonly #nodeSegments: SegmentWriter;
   readonly #builder: TreeBuilder;
   readonly #placed = new BoundedMap<ChunkId, ChunkReference>(REMEMBERED_CHUNKS);
   readonly #nodes = new BoundedMap<NodeId, NodeReference>(REMEMBERED_CHUNKS);
+  /** Chunks of this run that are on their way to a place. */
+  readonly #coming = new Set<ChunkId>();
   readonly #items: Item[] = [];
+  readonly #decided: Decided[] = [];
   readonly #onAbort = () => this.#fail(new LazydiskError('ABORTED', 'Writing the snapshot was given up.'));
   #draining: Promise<void> | undefined;
+  #appending: Promise<void> | undefined;
+  #usesZstd = false;
   #waiting: (() => void)[] = [];
   #heldBytes = 0;
   #processedBytes = 0;
@@ -70,7 +85,12 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   #failure: { readonly error: unknown } | undefined;
   #ended = false;
 
-  constructor(store: ObjectStore, options: SnapshotWriterOptions) {
+  /** `codec`: what the repository allows. */
+  constructor(
+    store: ObjectStore,
+    options: SnapshotWriterOptions,
+    private readonly codec: Codec,
+  ) {
     assertOptions(options);
     this.#store = store;
     this.#options = options;
@@ -123,7 +143,13 @@ export class StoredSnapshotWriter implements SnapshotWriter {
       const tree = await this.#builder.finish(sizeBytes);
       await this.#settleUploads();
       this.#throwIfFailed();
-      return { ...tree, processedBytes: this.#processedBytes, uploadedBytes: this.#uploadedBytes };
+      const requires = new Set([...(this.#options.base?.requires ?? []), ...(this.#usesZstd ? [ZSTD_FEATURE] : [])]);
+      return {
+        ...tree,
+        requires: [...requires],
+        processedBytes: this.#processedBytes,
+        uploadedBytes: this.#uploadedBytes,
+      };
     } catch (error) {
       this.#fail(error);
       await this.#settleUploads();
@@ -137,6 +163,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     this.#ended = true;
     this.#onAbort();
     await this.#draining;
+    await this.#appending;
     await this.#settleUploads();
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
   }
@@ -158,12 +185,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   /** Takes items in the order they were put. Never rejects: an error becomes the failure of the writer. */
   async #drain(): Promise<void> {
     try {
-      while (this.#items.length > 0 && this.#failure === undefined) {
-        const batch = this.#items.splice(0, BATCH);
-        await this.#place(batch);
-        this.#processedBytes += batch.length * this.#options.chunkSizeBytes;
-        this.#moved();
-      }
+      while (this.#items.length > 0 && this.#failure === undefined) await this.#decide(this.#items.splice(0, BATCH));
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -171,12 +193,13 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     }
   }
 
-  async #place(batch: readonly Item[]): Promise<void> {
+  async #decide(batch: readonly Item[]): Promise<void> {
     const changed: Hashed[] = [];
     const unchanged = new Map<ChunkNumber, ChunkReference>();
     for (const { chunk, bytes, id } of batch) {
       if (bytes === null || id === null) continue;
       const hashed = { chunk, bytes, id: await id };
+      this.#options.onHashed?.(hashed.id, bytes);
       const before = await this.#builder.baseEntry(chunk);
       if (before?.id === hashed.id) unchanged.set(chunk, before);
       else changed.push(hashed);
@@ -186,30 +209,63 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     for (const { chunk, bytes } of batch) {
       const hashed = hashedOf.get(chunk);
       const known = unchanged.get(chunk) ?? (hashed === undefined ? undefined : places.get(hashed.id));
-      if (bytes === null) {
-        await this.#builder.set(chunk, null);
-      } else if (known !== undefined) {
-        this.#heldBytes -= bytes.length;
-        this.#options.onStored?.(known, bytes);
-        await this.#builder.set(chunk, known);
+      if (hashed === undefined || known !== undefined) {
+        this.#heldBytes -= bytes?.length ?? 0;
+        this.#decided.push({ chunk, reference: known ?? null });
       } else {
-        await this.#builder.set(chunk, this.#append(hashed!));
+        this.#decided.push({ ...hashed, coded: this.#code(hashed) });
       }
+    }
+    this.#appending ??= this.#append();
+    this.#moved();
+  }
+
+  #code({ id, bytes }: Hashed): Promise<EncodedPayload> | 'placed in this run' {
+    if (this.#placed.get(id) !== undefined || this.#coming.has(id)) return 'placed in this run';
+    this.#coming.add(id);
+    const coded = this.#coders.add(() => {
+      this.#throwIfFailed();
+      return encodePayload(this.codec, bytes);
+    });
+    coded.catch(() => undefined); // awaited in its turn
+    return coded;
+  }
+
+  /** Takes what was decided in the order in which it was put. Never rejects. */
+  async #append(): Promise<void> {
+    try {
+      for (let next = this.#decided.shift(); next !== undefined; next = this.#decided.shift()) {
+        this.#throwIfFailed();
+        const reference = 'reference' in next ? next.reference : await this.#place(next);
+        if (reference?.codec === 'zstd') this.#usesZstd = true;
+        await this.#builder.set(next.chunk, reference);
+        this.#processedBytes += this.#options.chunkSizeBytes;
+        this.#moved();
+      }
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#appending = undefined;
     }
   }
 
-  /** A chunk that this run has placed already, or a new place. */
-  #append({ id, bytes }: Hashed): ChunkReference {
+  /** A place that this run has given to the chunk already, or a new one. */
+  async #place({ id, bytes, coded }: Extract<Decided, Hashed>): Promise<ChunkReference> {
     const placed = this.#placed.get(id);
     if (placed !== undefined) {
       this.#heldBytes -= bytes.length;
       return placed;
     }
-    const reference = { id, ...this.#chunkSegments.append(id, bytes, bytes.length) };
+    // A chunk of this run may have been placed so long ago that it is forgotten.
+    const payload = coded === 'placed in this run' ? await encodePayload(this.codec, bytes) : await coded;
+    this.#heldBytes += payload.stored.length - bytes.length;
+    const reference = { id, ...this.#chunkSegments.append(id, payload, bytes.length) };
     this.#placed.set(id, reference);
+    this.#coming.delete(id);
     return reference;
   }
 
+  /** Places that other runs have given to chunks, in a form that this repository allows. */
   async #lookup(changed: readonly Hashed[]): Promise<Map<ChunkId, ChunkReference>> {
     const ids = [...new Set(changed.map((hashed) => hashed.id))].filter((id) => this.#placed.get(id) === undefined);
     const found = new Map<ChunkId, ChunkReference>();
@@ -218,7 +274,8 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     const places = await known.lookup(ids).catch(() => []);
     for (const [position, id] of ids.entries()) {
       const place = places[position];
-      if (place?.id === id && isStoredSize(place.codec, place.storedBytes, chunkSizeBytes)) found.set(id, place);
+      if (place?.id !== id || !isStoredSize(place.codec, place.storedBytes, chunkSizeBytes)) continue;
+      if (place.codec === 'none' || place.codec === this.codec) found.set(id, place);
     }
     return found;
   }
@@ -228,19 +285,15 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     const id = sha256(encoded);
     const known = this.#nodes.get(id);
     if (known !== undefined) return known;
-    const reference = { id, ...this.#nodeSegments.append(id, encoded, node.level) };
+    const reference = { id, ...this.#nodeSegments.append(id, { codec: 'none', stored: encoded }, node.level) };
     this.#nodes.set(id, reference);
     this.#options.trees.remember(id, encoded, node);
     return reference;
   }
 
   async #chunksUploaded(payloads: readonly UploadedPayload[], objectBytes: number): Promise<void> {
-    const stored = payloads.map(({ bytes, ...reference }) => ({ reference, bytes }));
-    await this.#options.known.record(stored.map(({ reference }) => reference)).catch(() => undefined);
-    for (const { reference, bytes } of stored) {
-      this.#heldBytes -= bytes.length;
-      this.#options.onStored?.(reference, bytes);
-    }
+    await this.#options.known.record(payloads).catch(() => undefined);
+    for (const { storedBytes } of payloads) this.#heldBytes -= storedBytes;
     this.#uploaded(objectBytes);
   }
 
@@ -261,13 +314,15 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   }
 
   #isFull(): boolean {
-    return this.#failure === undefined && (this.#heldBytes > HELD_BYTES || this.#items.length > WAITING_PUTS);
+    const waiting = this.#items.length + this.#decided.length;
+    return this.#failure === undefined && (this.#heldBytes > HELD_BYTES || waiting > WAITING_PUTS);
   }
 
   #fail(error: unknown): void {
     if (this.#failure !== undefined) return;
     this.#failure = { error };
     this.#items.length = 0;
+    this.#decided.length = 0;
     this.#controller.abort(error);
     this.#wake();
   }
@@ -278,6 +333,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
 
   async #drained(): Promise<void> {
     await this.#draining;
+    await this.#appending;
     this.#throwIfFailed();
   }
 

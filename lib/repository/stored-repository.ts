@@ -7,7 +7,7 @@
  */
 import { MARKER_KEY, imagePrefix, IMAGES_PREFIX, snapshotKey, tombstoneKey } from '../format/keys.js';
 import type { Bytes } from '../format/geometry.js';
-import { damaged } from '../format/json.js';
+import { damaged, ZSTD_FEATURE } from '../format/json.js';
 import { decodeMarker, type RepositoryMarker } from '../format/marker.js';
 import type { RandomId } from '../format/references.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord, type SnapshotRecord } from '../format/snapshot-record.js';
@@ -29,6 +29,8 @@ export class StoredRepository implements Repository {
   readonly id: RandomId;
   readonly defaultChunkSizeBytes: Bytes;
   readonly #records = new BoundedMap<string, SnapshotRecord>(CACHED_RECORDS);
+  /** What the marker allows writers; asked again before the first write, since an upgrade may have come since. */
+  #allows: readonly string[];
   #putsAreExclusive = false;
 
   constructor(
@@ -40,6 +42,7 @@ export class StoredRepository implements Repository {
   ) {
     this.id = marker.repositoryId;
     this.defaultChunkSizeBytes = marker.defaultChunkSizeBytes;
+    this.#allows = marker.allows;
   }
 
   async imageNames(signal?: AbortSignal): Promise<string[]> {
@@ -66,7 +69,8 @@ export class StoredRepository implements Repository {
   async assertExclusivePuts(signal?: AbortSignal): Promise<void> {
     if (this.#putsAreExclusive) return;
     const bytes = this.freshMarker ?? (await this.#get(MARKER_KEY, 'lazydisk.json', signal));
-    if (decodeMarker(bytes).repositoryId !== this.id) {
+    const marker = decodeMarker(bytes);
+    if (marker.repositoryId !== this.id) {
       throw new LazydiskError(
         'CONFLICT',
         `${this.store.location} holds another repository than before; mount it anew.`,
@@ -77,6 +81,7 @@ export class StoredRepository implements Repository {
     } catch (error) {
       if (!hasCode(error, 'EXISTS')) throw error;
       this.#putsAreExclusive = true;
+      this.#allows = marker.allows;
       return;
     }
     throw new LazydiskError(
@@ -134,7 +139,7 @@ export class StoredRepository implements Repository {
   }
 
   writeSnapshot(options: SnapshotWriterOptions): SnapshotWriter {
-    return new StoredSnapshotWriter(this.store, options);
+    return new StoredSnapshotWriter(this.store, options, this.#allows.includes(ZSTD_FEATURE) ? 'zstd' : 'none');
   }
 
   /** Whether the record under that number is our own put that succeeded unseen. */

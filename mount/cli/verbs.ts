@@ -11,6 +11,7 @@ import { revertVerb } from './revert.js';
 import { statusVerb } from './status.js';
 import { unlockVerb } from './unlock.js';
 import { unmountVerb } from './unmount.js';
+import { upgradeVerb } from './upgrade.js';
 import type { Verb } from './verb.js';
 import { verifyVerb } from './verify.js';
 
@@ -24,6 +25,7 @@ export const VERBS: readonly Verb[] = [
   revertVerb,
   deleteVerb,
   verifyVerb,
+  upgradeVerb,
   unlockVerb,
   mountVerb,
   statusVerb,

@@ -102,6 +102,20 @@ test('init that finds a repository says so and changes nothing', async () => {
   expect(await failure('init', url, '--chunk-size', '1M')).toMatchObject({ status: 4 });
 }, 30_000);
 
+test('upgrade allows compression where a repository was made without it', async () => {
+  expect(await lazydiskJson(['init', url, '--compression', 'none'], { env })).toMatchObject({ compression: 'none' });
+  expect(await failure('init', url, '--compression', 'zstd')).toMatchObject({ status: 4 });
+  expect(await lazydiskJson(['upgrade', url], { env })).toMatchObject({ compression: 'zstd', added: ['zstd'] });
+  expect(await mustLazydisk(['upgrade', url], { env })).toContain('nothing was changed');
+  const path = join(folder, 'text.raw');
+  await writeFile(path, 'the same line again\n'.repeat(100_000));
+  const { allocatedBytes, uploadedBytes } = (await lazydiskJson(['import', url, path, 'vm'], { env })) as {
+    allocatedBytes: number;
+    uploadedBytes: number;
+  };
+  expect(uploadedBytes).toBeLessThan(allocatedBytes / 50);
+}, 30_000);
+
 test('standard input and output are files too', async () => {
   const disk = await rawFile();
   await mustLazydisk(['init', url], { env });

@@ -1,4 +1,4 @@
-/** The frozen repository: what version 1 has written, every later version reads. */
+/** The frozen repositories: what version 1 has written, without and with zstd, every later version reads. */
 import { describe, expect, test } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -12,10 +12,12 @@ import { verifyRepository } from '../../lib/repository/verify.js';
 import { DirectoryStore } from '../../lib/store/directory-store.js';
 import { makeFixture, type FixtureContents } from '../tools/make-fixture.js';
 
-const FIXTURE = join('tests', 'fixtures', 'repository-v1');
-const contents = JSON.parse(readFileSync(join(FIXTURE, 'contents.json'), 'utf8')) as FixtureContents;
+const FIXTURES = [
+  ['none', 'repository-v1'],
+  ['zstd', 'repository-v1-zstd'],
+] as const;
 
-function openFixture(folder = FIXTURE) {
+function openFixture(folder: string) {
   return openRepository(new DirectoryStore(join(folder, 'repository')));
 }
 
@@ -31,22 +33,25 @@ async function checksum(folder: string, image: string, number: number): Promise<
   return hash.digest('hex');
 }
 
-describe('the repository that version 1 has written', () => {
+describe.each(FIXTURES)('the repository that version 1 has written with the compression %s', (compression, name) => {
+  const FIXTURE = join('tests', 'fixtures', name);
+  const contents = JSON.parse(readFileSync(join(FIXTURE, 'contents.json'), 'utf8')) as FixtureContents;
+
   test('opens, and is the one that was written', async () => {
-    expect((await openFixture()).id).toBe(contents.repositoryId);
+    expect((await openFixture(FIXTURE)).id).toBe(contents.repositoryId);
   });
 
   test.each(contents.snapshots.map((snapshot) => [`${snapshot.image}@${snapshot.number}`, snapshot] as const))(
     'has every byte of %s',
     async (_, { image, number, sizeBytes, allocatedBytes, label, sha256 }) => {
-      const record = await (await openFixture()).readRecord(image, number);
+      const record = await (await openFixture(FIXTURE)).readRecord(image, number);
       expect(record).toMatchObject({ sizeBytes, allocatedBytes, label });
       expect(await checksum(FIXTURE, image, number)).toBe(sha256);
     },
   );
 
   test('lists the images, deleted numbers and locks that it had', async () => {
-    const images = await describeImages(await openFixture());
+    const images = await describeImages(await openFixture(FIXTURE));
     const living = images.flatMap(({ image, snapshots }) => snapshots.map(({ number }) => `${image}@${number}`));
     expect(living).toEqual(contents.snapshots.map(({ image, number }) => `${image}@${number}`).sort());
     const deleted = images.flatMap(({ image, deleted: numbers }) => numbers.map((number) => ({ image, number })));
@@ -55,7 +60,7 @@ describe('the repository that version 1 has written', () => {
   });
 
   test('is whole', async () => {
-    expect(await verifyRepository(await openFixture())).toMatchObject({ damages: [], tombstones: 1 });
+    expect(await verifyRepository(await openFixture(FIXTURE))).toMatchObject({ damages: [], tombstones: 1 });
   });
 
   test('takes new snapshots', async () => {
@@ -76,7 +81,7 @@ describe('the repository that version 1 has written', () => {
   test('would be written with the same contents today', async () => {
     const folder = mkdtempSync('/var/tmp/lazydisk-fixture-');
     try {
-      const made = await makeFixture(join(folder, 'again'));
+      const made = await makeFixture(join(folder, 'again'), compression);
       expect(made.snapshots).toEqual(contents.snapshots);
       expect(await checksum(join(folder, 'again'), 'vm-01', 2)).toBe(await checksum(FIXTURE, 'vm-01', 2));
     } finally {

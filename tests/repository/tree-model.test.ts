@@ -47,6 +47,7 @@ describe('a tree', () => {
           sizeBytes: number;
           chunkSizeBytes: number;
           allocatedBytes: number;
+          requires: readonly string[];
         } | null = null;
         let model = new Map<number, number>();
         for (const step of sequence) {
@@ -75,7 +76,7 @@ describe('a tree', () => {
           for (const chunk of puts.keys()) {
             expect((await trees.entry(tree, chunk)) === null).toBe(!model.has(chunk));
           }
-          base = { ...tree, allocatedBytes: written.allocatedBytes };
+          base = { ...tree, allocatedBytes: written.allocatedBytes, requires: written.requires };
         }
       }),
       { numRuns: 60 },

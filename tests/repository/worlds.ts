@@ -1,6 +1,7 @@
 /** A repository in memory for tests, and short ways to fill and read it. */
 import { randomId } from '../../lib/format/checksums.js';
 import { MIN_CHUNK_SIZE } from '../../lib/format/geometry.js';
+import type { Codec } from '../../lib/format/references.js';
 import type { SnapshotRecord } from '../../lib/format/snapshot-record.js';
 import type { WriterLock } from '../../lib/format/writer-lock.js';
 import type { SnapshotWriterOptions, WrittenSnapshot } from '../../lib/repository/api.js';
@@ -19,11 +20,11 @@ export interface World {
   readonly repository: StoredRepository;
 }
 
-/** A new repository with chunks of 64 KiB, and nothing counted yet. */
-export async function createWorld(): Promise<World> {
+/** A new repository with chunks of 64 KiB that are stored as they are, or with zstd, and nothing counted yet. */
+export async function createWorld(compression: Codec = 'none'): Promise<World> {
   const memory = new MemoryStore();
   const store = new FaultyStore(memory);
-  const { repository } = await initRepository(store, { chunkSizeBytes: CHUNK });
+  const { repository } = await initRepository(store, { chunkSizeBytes: CHUNK, compression });
   store.resetCounts();
   return { memory, store, repository };
 }
@@ -69,6 +70,7 @@ export async function publish(
     number: nextNumber,
     sizeBytes,
     root: written.root,
+    requires: written.requires,
     allocatedBytes: written.allocatedBytes,
     ...(base === null ? {} : { imageId: base.imageId }),
   });

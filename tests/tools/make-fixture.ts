@@ -1,12 +1,13 @@
 /**
- * Made the frozen repository of tests/fixtures/repository-v1, and stays as the description of what is in it.
+ * Made the frozen repositories of tests/fixtures (repository-v1 with the compression `none`, repository-v1-zstd with `zstd`), and
+ * stays as the description of what is in them.
  *
- * A repository of this format version must be readable for ever, so the fixture is made once: this tool refuses to write
+ * A repository of this format version must be readable for ever, so a fixture is made once: this tool refuses to write
  * into a folder that exists. Beside the repository, `contents.json` has the SHA-256 of every snapshot's bytes, computed from
  * the plain buffers here and not by reading the repository. It runs compiled:
  *
  *     npx tsc -p tsconfig.json --outDir .cache/fixture
- *     node .cache/fixture/tests/tools/make-fixture.js tests/fixtures/repository-vN
+ *     node .cache/fixture/tests/tools/make-fixture.js tests/fixtures/repository-vN COMPRESSION
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -14,6 +15,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Readable } from 'node:stream';
+import type { Codec } from '../../lib/format/references.js';
 import { cloneSnapshot } from '../../lib/repository/clone.js';
 import { importImage } from '../../lib/repository/import.js';
 import { memoryKnownPlaces } from '../../lib/repository/known-places.js';
@@ -48,11 +50,11 @@ function pattern(seed: string, lengthBytes: number): Buffer {
 }
 
 /** Writes the fixture into `folder`, which must not exist. */
-export async function makeFixture(folder: string): Promise<FixtureContents> {
+export async function makeFixture(folder: string, compression: Codec): Promise<FixtureContents> {
   if (existsSync(folder)) throw new Error(`${folder} exists; a fixture is frozen and never written again`);
   await mkdir(folder, { recursive: true });
   const store = new DirectoryStore(join(folder, 'repository'));
-  const { repository } = await initRepository(store, { chunkSizeBytes: FIXTURE_CHUNK_BYTES });
+  const { repository } = await initRepository(store, { chunkSizeBytes: FIXTURE_CHUNK_BYTES, compression });
   const known = memoryKnownPlaces();
   const snapshots: FixtureSnapshot[] = [];
   const publish = async (image: string, label: string, bytes: Buffer) => {
@@ -119,8 +121,10 @@ export async function makeFixture(folder: string): Promise<FixtureContents> {
   return contents;
 }
 
-const [, script, folder] = process.argv;
+const [, script, folder, compression] = process.argv;
 if (script !== undefined && import.meta.url === pathToFileURL(script).href) {
-  if (folder === undefined) throw new Error('usage: make-fixture FOLDER');
-  await makeFixture(resolve(folder));
+  if (folder === undefined || (compression !== 'none' && compression !== 'zstd')) {
+    throw new Error('usage: make-fixture FOLDER none|zstd');
+  }
+  await makeFixture(resolve(folder), compression);
 }
