@@ -51,7 +51,9 @@ export async function prepareReplay(
   return {
     run: async (path) => {
       program.child.stdin?.write(`${path}\n`);
-      return JSON.parse(await nextLine(program, 1)) as ReplayTimes;
+      const answer = JSON.parse(await nextLine(program, 1)) as ReplayTimes | { readonly error: string };
+      if ('error' in answer) throw new Error(answer.error);
+      return answer;
     },
   };
 }
@@ -70,6 +72,7 @@ async function nextLine(program: Background, index: number): Promise<string> {
 }
 
 const ALIGNMENT = 4096;
+const PROBE_BYTES = 4 * ALIGNMENT;
 
 /** An aligned read, and where in it and in memory the wanted bytes are. */
 interface Step extends TraceRead {
@@ -121,6 +124,14 @@ function replay(path: string, steps: readonly Step[], access: Access): ReplayTim
   return { openedAt, firstReadAt, endedAt: before, slowestRead, reads: steps.length, bytes };
 }
 
+function replayOrError(path: string, steps: readonly Step[], access: Access): ReplayTimes | { readonly error: string } {
+  try {
+    return replay(path, steps, access);
+  } catch (error) {
+    return { error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
 /** All bytes of the range, or fewer at the end of the file. */
 function readFully(descriptor: number, buffer: Buffer, offset: number, lengthBytes: number): void {
   for (let done = 0; done < lengthBytes;) {
@@ -140,7 +151,9 @@ function directBuffer(descriptor: number, sizeBytes: number): { buffer: Buffer; 
     for (let start = 0; start < ALIGNMENT; start += 16) {
       const buffer = memory.subarray(start, start + sizeBytes);
       try {
-        readSync(descriptor, buffer, 0, grainBytes, 0);
+        // One that crosses pages, since a short one may pass from where a longer one does not; and one of a grain.
+        readSync(descriptor, buffer, 0, PROBE_BYTES, 0);
+        readSync(descriptor, buffer, 0, grainBytes, grainBytes);
         return { buffer, grainBytes };
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
@@ -155,6 +168,6 @@ if (process.argv[1] === PROGRAM) {
   const steps = load(trace, original);
   process.stdout.write('ready\n');
   for await (const path of createInterface({ input: process.stdin })) {
-    process.stdout.write(`${JSON.stringify(replay(path, steps, access === 'rw' ? 'rw' : 'ro'))}\n`);
+    process.stdout.write(`${JSON.stringify(replayOrError(path, steps, access === 'rw' ? 'rw' : 'ro'))}\n`);
   }
 }
