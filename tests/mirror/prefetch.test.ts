@@ -150,6 +150,16 @@ describe('fill and the quota', () => {
     expect(mirror.statistics().evictedChunks).toBe(0);
   });
 
+  test('without a quota fills that begin together all find the room of the file system', async () => {
+    const mirror = await place.open({ quotaBytes: null });
+    const map = mirror.createMap(CHUNK, 12);
+    const chunks = place.source.addSegment('s', 1, 12);
+    const outcomes = await Promise.all(
+      [0, 3, 6, 9].map(async (n) => mirror.prefetch(map, wanted(chunks.slice(n, n + 3), n), 'fill')),
+    );
+    expect(outcomes.map(({ arrivedChunks }) => arrivedChunks)).toEqual([3, 3, 3, 3]);
+  });
+
   test('room that demand takes while a fill travels is not taken back: the fill is refused', async () => {
     const fill = place.source.addSegment('fill', 1, 4);
     const demand = place.source.addSegment('demand', 10, 6);
