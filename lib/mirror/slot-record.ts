@@ -17,7 +17,7 @@ import { isChunkSize, type Bytes, type SlotNumber } from '../format/geometry.js'
 import type { ChunkId } from '../format/references.js';
 import { hasCode, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
-import { LocalDatabase } from './local-database.js';
+import { LocalDatabase, type DatabaseOperation } from './local-database.js';
 import { EPOCH_BYTES, TrustMarker } from './trust-marker.js';
 
 const PREFIX = 'chunk/';
@@ -39,6 +39,9 @@ export class SlotRecord {
     private readonly log: Log,
   ) {}
 
+  /** Entries for the next write, and its end. */
+  private gathering: { operations: DatabaseOperation[]; written: Promise<void> } | undefined;
+  private writing: Promise<void> = Promise.resolve();
   /** A write has failed: the log of the database may hide later deletes from the next open. */
   private suspicious = false;
 
@@ -90,17 +93,19 @@ export class SlotRecord {
 
   /**
    * Records chunks that now are, whole and verified, in their slots. Those that can't be recorded are no error: they are
-   * forgotten when the process ends.
+   * forgotten when the process ends. What comes while a write is under way is written together after it.
    */
   async keep(chunkSizeBytes: Bytes, chunks: readonly { id: ChunkId; slot: SlotNumber }[]): Promise<void> {
+    this.gathering ??= this.writeAfter(this.writing);
+    const { operations, written } = this.gathering;
     const epoch = this.marker.epoch;
-    const operations = chunks.map(({ id, slot }) => {
+    for (const { id, slot } of chunks) {
       const value = Buffer.alloc(VALUE_BYTES);
       value.writeUInt32LE(slot, 0);
       epoch.copy(value, 4);
-      return { type: 'put', key: keyOf(chunkSizeBytes, id), value } as const;
-    });
-    await this.database.batch(operations).catch((error: unknown) => this.suspect(error));
+      operations.push({ type: 'put', key: keyOf(chunkSizeBytes, id), value });
+    }
+    await written;
   }
 
   /**
@@ -115,6 +120,18 @@ export class SlotRecord {
 
   async close(): Promise<void> {
     await this.database.close();
+  }
+
+  private writeAfter(before: Promise<void>): { operations: DatabaseOperation[]; written: Promise<void> } {
+    const operations: DatabaseOperation[] = [];
+    const written = before.then(async () => {
+      this.gathering = undefined;
+      await this.database.batch(operations).catch((error: unknown) => {
+        this.suspect(error);
+      });
+    });
+    this.writing = written;
+    return { operations, written };
   }
 
   private suspect(error: unknown): void {
