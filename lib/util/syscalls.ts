@@ -21,6 +21,7 @@ const C = {
   umount2: libc.func('int umount2(const char *target, int flags)'),
   fallocate: libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
   lseek: libc.func('int64_t lseek(int fd, int64_t offset, int whence)'),
+  ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
   prctl: libc.func('int prctl(int option, ulong a, ulong b, ulong c, ulong d)'),
 };
 
@@ -100,6 +101,13 @@ export function seekData(descriptor: number, offset: number): number | undefined
  */
 export function seekHole(descriptor: number, offset: number): number {
   return seek(descriptor, offset, SEEK_HOLE) ?? offset;
+}
+
+/** Asks a driver for something (ioctl(2)) that is described in, or answered into, `argument`; returns what it returned. */
+export function ioctl(descriptor: number, request: number, argument: Buffer): number {
+  const result = C.ioctl(descriptor, request, argument) as number;
+  if (result < 0) fail('ioctl', `0x${request.toString(16)} of descriptor ${String(descriptor)}`);
+  return result;
 }
 
 /** Asks the kernel to change something about this process or thread (prctl(2)); returns what the kernel returned. */

@@ -9,7 +9,8 @@ export function controlCommands({
   commands,
   status,
   imageStatus,
-}: Pick<Tree, 'status' | 'imageStatus'> & { commands: Commands }): MountStack['commands'] {
+  flats,
+}: Pick<Tree, 'status' | 'imageStatus' | 'flats'> & { commands: Commands }): MountStack['commands'] {
   return {
     commit: async (image, label) => resultOf<CommitOutcome>(await commands.commit(image, label)),
     clone: async (image, newImage, { number, commit }) =>
@@ -20,6 +21,8 @@ export function controlCommands({
     unlock: async (image) => {
       throwIfFailed(await commands.unlock(image));
     },
+    keepFlat: (image, number) => flats.keepFlat(image, number),
+    dropFlat: async (image, number) => ({ dropped: await flats.dropFlat(image, number) }),
     status: () => status(),
     imageStatus: (image) => imageStatus(image),
   };

@@ -17,7 +17,6 @@ import { defineVerb, parseCount, parseSeconds, type VerbContext } from './verb.j
 /** Reads of guests wait so long for a store that is away. */
 const DEFAULT_OUTAGE_MS = 300_000;
 const FILL_MODES: readonly FillMode[] = ['off', 'idle', 'eager'];
-const DEFAULT_WORKERS = 4;
 /** An idle link costs nothing, and a guest that finds its disk local is the point (docs/decisions/0012). */
 const DEFAULT_FILL: FillMode = 'idle';
 /** A quota below this could not hold the chunks of the requests that run at once. */
@@ -58,8 +57,7 @@ export const mountVerb = defineVerb({
       })
       .option('workers', {
         type: 'string',
-        default: String(DEFAULT_WORKERS),
-        describe: 'threads that serve reads and writes',
+        describe: 'threads that serve reads and writes (default: as many as cores, at least 8)',
       })
       .option('read-only', { type: 'boolean', default: false, describe: 'snapshots only, no disk.raw' })
       .option('allow-other', {
@@ -97,7 +95,7 @@ export const mountVerb = defineVerb({
       cacheSizeBytes: options.cacheSize === undefined ? null : parseCacheSize(options.cacheSize),
       driver: options.driver,
       fill: options.fill,
-      workers: parseCount(options.workers, '--workers', 1, 64),
+      workers: options.workers === undefined ? null : parseCount(options.workers, '--workers', 1, 64),
       readOnly: options.readOnly,
       allowOther: options.allowOther,
       uid: options.uid === undefined ? (process.getuid?.() ?? 0) : parseCount(options.uid, '--uid', 0, 2 ** 32 - 2),

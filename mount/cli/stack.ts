@@ -7,6 +7,7 @@
  */
 import { join } from 'node:path';
 import type { RepositoryMarker } from '../../lib/format/marker.js';
+import { FlatFiles } from '../../lib/image/flat-files.js';
 import { openCatalogue } from '../../lib/image/catalogue.js';
 import { LocalPlaces } from '../../lib/mirror/known-places.js';
 import { LocalDatabase } from '../../lib/mirror/local-database.js';
@@ -134,11 +135,13 @@ async function mountLayers(parts: Parts): Promise<LiveMount> {
     fill: settings.fill,
     log,
   });
+  const flats = keep('flat files', await FlatFiles.open(join(cacheDirectory, 'flat')));
   keep('catalogue', { close: () => catalogue.close(CLOSE_TIMEOUT_MS) });
   const tree = await createTree({
     catalogue,
     database,
     mirror,
+    flats,
     driver,
     store: store.counted,
     log,
@@ -178,7 +181,9 @@ function identityOf(settings: MountSettings, state: StateDirectory, driver: stri
 }
 
 function createDriver({ driver, workers, timeoutMs }: MountSettings, log: Log): Driver {
-  return driver === 'kernel' ? createKernelDriver({ workers, log }) : createNativeDriver({ outageMs: timeoutMs, log });
+  return driver === 'kernel'
+    ? createKernelDriver({ workers: workers ?? undefined, log })
+    : createNativeDriver({ outageMs: timeoutMs, log });
 }
 
 /** The repository on the view of the store that waits as long as guests are to wait. The marker is known: no request. */

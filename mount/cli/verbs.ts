@@ -3,6 +3,7 @@ import { cloneVerb } from './clone.js';
 import { commitVerb } from './commit.js';
 import { deleteVerb } from './delete.js';
 import { exportVerb } from './export.js';
+import { flattenVerb } from './flatten.js';
 import { importVerb } from './import.js';
 import { initVerb } from './init.js';
 import { listVerb } from './list.js';
@@ -29,5 +30,6 @@ export const VERBS: readonly Verb[] = [
   unlockVerb,
   mountVerb,
   statusVerb,
+  flattenVerb,
   unmountVerb,
 ];

@@ -14,6 +14,7 @@ import { decode } from './protocol/decode.js';
 import { hasReply, opcodeName } from './protocol/opcodes.js';
 import { mayAnswerEnosys, refusalOf } from './protocol/refusals.js';
 import type { RequestHeader } from './protocol/requests.js';
+import type { Passthrough } from './passthrough.js';
 import type { Replies } from './replies.js';
 import type { TroubleLog } from './trouble-log.js';
 
@@ -25,10 +26,11 @@ export class Dispatcher {
   constructor(
     fileSystem: FileSystem,
     private readonly replies: Replies,
+    passthrough: Passthrough,
     log: Log,
     private readonly trouble: TroubleLog,
   ) {
-    this.operations = new Operations(fileSystem, log);
+    this.operations = new Operations(fileSystem, passthrough, log);
   }
 
   /** READ requests that are being handled now. */

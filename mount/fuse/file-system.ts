@@ -61,6 +61,11 @@ export interface Opened {
   readonly keepCache: boolean;
   /** close(2) need not be told (images). */
   readonly noFlush: boolean;
+  /**
+   * An open descriptor of a local file that has these bytes at these offsets, for ever: a driver that can lets the kernel
+   * read it without us. Open until the release.
+   */
+  readonly backing?: number;
 }
 
 export interface DirectoryEntry {

@@ -17,18 +17,24 @@ import { Dispatcher } from './dispatcher.js';
 import type { Driver, DriverStatistics, EndReason, MountOptions } from './driver.js';
 import type { FileSystem } from './file-system.js';
 import { OwnMount } from './own-mount.js';
+import { backingFiles, Passthrough } from './passthrough.js';
+import { extendReadahead } from './readahead.js';
 import { Replies } from './replies.js';
 import { TroubleLog } from './trouble-log.js';
 import { withResolvers } from './with-resolvers.js';
 import { WorkerPool } from './worker-pool.js';
 import { COUNT_FORWARDED, COUNT_READ_BYTES, COUNT_READS, COUNT_WRITE_BYTES, COUNT_WRITES } from './worker-messages.js';
 
-/** With fewer, a few slow reads of the local disk would hold up everything else. */
-const LEAST_WORKERS = 4;
+/**
+ * A worker that reads from a slow disk serves nobody else meanwhile. With data that is only on the disk, eight give twice the
+ * random reads of two on a machine with two cores, and cost nothing when all is in memory (docs/PERFORMANCE.md).
+ */
+const LEAST_WORKERS = 8;
+const MOST_WORKERS = 64;
 
 export interface KernelDriverSettings {
-  /** Threads; as many as there are cores by default, and at least four. */
-  readonly workers?: number;
+  /** Threads; as many as there are cores by default, and at least eight. */
+  readonly workers?: number | undefined;
   readonly log: Log;
 }
 
@@ -39,7 +45,11 @@ export interface KernelDriver extends Driver {
 }
 
 export function createKernelDriver(settings: KernelDriverSettings): KernelDriver {
-  return new Kernel(settings.workers ?? Math.max(LEAST_WORKERS, availableParallelism()), settings.log);
+  return new Kernel(settings.workers ?? defaultWorkers(), settings.log);
+}
+
+function defaultWorkers(): number {
+  return Math.min(Math.max(LEAST_WORKERS, availableParallelism()), MOST_WORKERS);
 }
 
 class Kernel implements KernelDriver {
@@ -78,7 +88,8 @@ class Kernel implements KernelDriver {
     this.mount = new OwnMount(mounted.device, this.log);
     const replies = new Replies(mounted.descriptor, this.log);
     const trouble = new TroubleLog(this.log);
-    const dispatcher = new Dispatcher(fileSystem, replies, this.log, trouble);
+    const passthrough = new Passthrough(backingFiles(mounted), this.log);
+    const dispatcher = new Dispatcher(fileSystem, replies, passthrough, this.log, trouble);
     this.dispatcher = dispatcher;
     const { ready, ended } = this.pool.start(mounted.descriptor, {
       request: (bytes) => void dispatcher.handle(bytes),
@@ -90,6 +101,7 @@ class Kernel implements KernelDriver {
       },
     });
     void ended.then(() => this.finish(mounted, replies, dispatcher));
+    extendReadahead(mounted.device, this.log);
     try {
       await ready;
     } catch (error) {

@@ -6,6 +6,7 @@ import { messageOf } from '../../lib/util/errors.js';
 import { FsError } from './errno.js';
 import type { AttributeChanges, Caller, FileSystem } from './file-system.js';
 import { OpenDirectories } from './open-directories.js';
+import type { Passthrough } from './passthrough.js';
 import {
   encodeAttributes,
   encodeCreated,
@@ -13,6 +14,7 @@ import {
   encodeOffset,
   encodeOpened,
   encodeOpenedDirectory,
+  encodeOpenedPassthrough,
   encodeStatistics,
   encodeWritten,
 } from './protocol/encode.js';
@@ -30,6 +32,7 @@ export class Operations {
 
   constructor(
     private readonly fileSystem: FileSystem,
+    private readonly passthrough: Passthrough,
     private readonly log: Log,
   ) {
     this.directories = new OpenDirectories(fileSystem);
@@ -58,6 +61,7 @@ export class Operations {
         const { name, mode, flags } = operation;
         const { attributes, opened } = await fileSystem.create(node, name, mode, flags, caller);
         if (opened.directIo) this.controlHandles.add(opened.handle);
+        else this.passthrough.opened(attributes.node, undefined);
         return encodeCreated(attributes, opened);
       }
       case 'make-other':
@@ -75,8 +79,12 @@ export class Operations {
         return NO_BODY;
       case 'open': {
         const opened = await fileSystem.open(node, operation.flags, caller);
-        if (opened.directIo) this.controlHandles.add(opened.handle);
-        return encodeOpened(opened);
+        if (opened.directIo) {
+          this.controlHandles.add(opened.handle);
+          return encodeOpened(opened);
+        }
+        const backingId = this.passthrough.opened(node, opened.backing);
+        return backingId === undefined ? encodeOpened(opened) : encodeOpenedPassthrough(opened, backingId);
       }
       case 'read': {
         const { handle, offset, lengthBytes } = operation;
@@ -124,7 +132,7 @@ export class Operations {
 
   /** Nobody waits for a release: it goes on after the answer. */
   private release(node: number, handle: number): void {
-    this.controlHandles.delete(handle);
+    if (!this.controlHandles.delete(handle)) this.passthrough.released(node);
     this.fileSystem.release(node, handle).catch((error: unknown) => {
       this.log.error(`fuse: closing node ${String(node)} failed: ${messageOf(error)}`);
     });

@@ -4,6 +4,7 @@
 import { request as httpRequest } from 'node:http';
 import type { CommitOutcome } from '../../lib/image/api.js';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
+import type { FlatResult } from '../tree/flat-snapshots.js';
 import type { ImageStatusDocument, MountStatus } from '../tree/status-schema.js';
 import { fromWire, type ControlCommands, type RequestBody, type RequestName } from './control-protocol.js';
 import { withSocketPath } from './socket-path.js';
@@ -33,6 +34,14 @@ export class ControlClient implements ControlCommands {
 
   async unlock(image: string): Promise<void> {
     await this.post('unlock', { image });
+  }
+
+  async keepFlat(image: string, number: number): Promise<FlatResult> {
+    return (await this.post('keep-flat', { image, number })) as FlatResult;
+  }
+
+  async dropFlat(image: string, number: number): Promise<{ dropped: boolean }> {
+    return (await this.post('drop-flat', { image, number })) as { dropped: boolean };
   }
 
   async unmount(): Promise<void> {

@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import type { CommitOutcome } from '../../lib/image/api.js';
 import { LazydiskError, messageOf, type ErrorCode } from '../../lib/util/errors.js';
+import type { FlatResult } from '../tree/flat-snapshots.js';
 import type { ImageStatusDocument, MountStatus } from '../tree/status-schema.js';
 
 /** Path of the socket within the state directory. */
@@ -22,6 +23,10 @@ export interface ControlCommands {
   ): Promise<{ image: string; number: number }>;
   revert(image: string, number?: number): Promise<void>;
   unlock(image: string): Promise<void>;
+  /** Keeps a snapshot as a flat file too. NOT_FOUND, NO_SPACE. */
+  keepFlat(image: string, number: number): Promise<FlatResult>;
+  /** Removes that file; `dropped` is false when there was none. */
+  dropFlat(image: string, number: number): Promise<{ dropped: boolean }>;
   status(): Promise<MountStatus>;
   /** NOT_FOUND. */
   imageStatus(image: string): Promise<ImageStatusDocument>;
@@ -38,6 +43,8 @@ export const REQUESTS = {
   clone: z.strictObject({ image, newImage: image, number, commit: z.boolean().optional() }),
   revert: z.strictObject({ image, number }),
   unlock: z.strictObject({ image }),
+  'keep-flat': z.strictObject({ image, number: z.int().positive() }),
+  'drop-flat': z.strictObject({ image, number: z.int().positive() }),
   unmount: z.strictObject({}),
 } as const;
 

@@ -123,6 +123,14 @@ async function post(name: RequestName, body: unknown, commands: ControlCommands)
     }
     case 'unlock':
       return await commands.unlock(checked(name, body).image);
+    case 'keep-flat': {
+      const { image, number } = checked(name, body);
+      return await commands.keepFlat(image, number);
+    }
+    case 'drop-flat': {
+      const { image, number } = checked(name, body);
+      return await commands.dropFlat(image, number);
+    }
     case 'unmount':
       checked(name, body);
       return await commands.unmount();

@@ -150,6 +150,8 @@ function commandsOf(parts: DaemonParts): ControlCommands {
     clone: (image, newImage, options) => during(`clone of ${image}`, () => commands.clone(image, newImage, options)),
     revert: (image, number) => during(`revert of ${image}`, () => commands.revert(image, number)),
     unlock: (image) => commands.unlock(image),
+    keepFlat: (image, number) => during(`a flat copy of ${image}`, () => commands.keepFlat(image, number)),
+    dropFlat: (image, number) => commands.dropFlat(image, number),
     status: () => commands.status(),
     imageStatus: (image) => commands.imageStatus(image),
     unmount: () => unmount(parts, running),

@@ -16,8 +16,8 @@ export const mountSettingsSchema = z.strictObject({
   /** Background fetching of open images (FillMode of lib/image/api.ts). */
   fill: z.enum(['off', 'idle', 'eager']),
   driver: z.enum(['kernel', 'fuse-native']),
-  /** Of the kernel driver. */
-  workers: z.int().min(1).max(64),
+  /** Of the kernel driver; null: by the machine. */
+  workers: z.int().min(1).max(64).nullable(),
   readOnly: z.boolean(),
   allowOther: z.boolean(),
   uid: z.int().min(0),

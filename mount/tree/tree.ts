@@ -5,6 +5,7 @@
  * belong to the caller, who closes them after the driver has ended.
  */
 import type { Catalogue } from '../../lib/image/api.js';
+import type { FlatStore } from '../../lib/image/flat-files.js';
 import type { MirrorStatistics } from '../../lib/mirror/api.js';
 import type { Log } from '../../lib/util/log.js';
 import type { DriverStatistics } from '../fuse/driver.js';
@@ -12,6 +13,7 @@ import type { FileSystem } from '../fuse/file-system.js';
 import { AttributeBuilder, type OwnerSettings } from './attributes.js';
 import { Commands } from './commands.js';
 import { TreeFileSystem } from './file-system.js';
+import { FlatSnapshots } from './flat-snapshots.js';
 import { Handles } from './handles.js';
 import { HeadTimes } from './head-times.js';
 import { NodeIds, type NodeDatabase } from './node-ids.js';
@@ -32,6 +34,7 @@ export interface TreeParts {
   /** The state's database; the tree keeps its keys under `tree/`. A LocalDatabase is one. */
   readonly database: NodeDatabase & OutcomeDatabase;
   readonly mirror: { statistics(): MirrorStatistics };
+  readonly flats: FlatStore;
   readonly driver: { statistics(): DriverStatistics };
   readonly store: { statistics(): StoreStatistics };
   readonly log: Log;
@@ -43,6 +46,7 @@ export interface TreeParts {
 export interface Tree {
   readonly fileSystem: FileSystem;
   readonly commands: Commands;
+  readonly flats: FlatSnapshots;
   status(): Promise<MountStatus>;
   /** NOT_FOUND. */
   imageStatus(name: string): Promise<ImageStatusDocument>;
@@ -74,6 +78,7 @@ export async function createTree(parts: TreeParts): Promise<Tree> {
       owners: options,
       readOnly: identity.readOnly,
       disks: new OpenDisks(log),
+      flats: parts.flats,
       headTimes: new HeadTimes(now),
       commands,
       sessions: new Handles(startedMs),
@@ -85,5 +90,11 @@ export async function createTree(parts: TreeParts): Promise<Tree> {
     },
     identity.stateDirectory,
   );
-  return { fileSystem, commands, status, imageStatus: (name) => imageStatus(catalogue, name) };
+  return {
+    fileSystem,
+    commands,
+    flats: new FlatSnapshots(catalogue, parts.flats),
+    status,
+    imageStatus: (name) => imageStatus(catalogue, name),
+  };
 }

@@ -62,8 +62,10 @@ describe('negotiate', () => {
         // Nothing that was not offered.
         expect((flags & ~kernel.flags) >>> 0).toBe(0);
         expect((negotiated.flags2 & ~kernel.flags2) >>> 0).toBe(0);
-        // Only re-sending, of the second word, and only when that word counts.
-        expect(reply.readUInt32LE(32) & ~(1 << 7)).toBe(0);
+        // Only passthrough and re-sending, of the second word, and only when that word counts.
+        expect(reply.readUInt32LE(32) & ~((1 << 5) | (1 << 7))).toBe(0);
+        // Backing files on plain file systems only, and none where the kernel has no passthrough.
+        expect(reply.readUInt32LE(36)).toBe(negotiated.canPassThrough ? 1 : 0);
         if ((kernel.flags & (1 << 30)) === 0) expect(reply.readUInt32LE(32)).toBe(0);
         expect(reply.readUInt32LE(4)).toBeLessThanOrEqual(kernel.minor);
         expect(reply.readUInt32LE(8)).toBeLessThanOrEqual(kernel.maxReadaheadBytes);

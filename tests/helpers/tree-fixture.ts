@@ -1,4 +1,5 @@
 /** A tree over the fake catalogue, and the ways in which its tests talk to it. */
+import { noFlatFiles } from '../../lib/image/flat-files.js';
 import { tmpdir } from 'node:os';
 import type { Catalogue } from '../../lib/image/api.js';
 import { silentLog } from '../../lib/util/log.js';
@@ -52,6 +53,7 @@ export async function treeOver<Images extends Catalogue>(
     catalogue,
     database,
     mirror: { statistics: () => mirrorStatistics },
+    flats: noFlatFiles,
     driver: { statistics: () => driverStatistics },
     store: { statistics: () => ({ requests: 9, errors: 2, lastError: { message: 'slow down', timeMs: 5 } }) },
     log: silentLog,

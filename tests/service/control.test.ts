@@ -40,6 +40,14 @@ class FakeCommands implements ControlCommands {
     this.asked.push(['unlock', image]);
     return Promise.resolve();
   };
+  keepFlat: ControlCommands['keepFlat'] = (image, number) => {
+    this.asked.push(['keepFlat', image, number]);
+    return Promise.resolve({ image, number, sizeBytes: 4096, dataBytes: 512 });
+  };
+  dropFlat: ControlCommands['dropFlat'] = (image, number) => {
+    this.asked.push(['dropFlat', image, number]);
+    return Promise.resolve({ dropped: number === 1 });
+  };
   unmount: ControlCommands['unmount'] = () => {
     this.asked.push(['unmount']);
     return Promise.resolve();
@@ -92,6 +100,8 @@ test('every command arrives with its arguments and brings its answer back', asyn
   await client.revert('vm');
   await client.revert('vm', 4);
   await client.unlock('vm');
+  expect(await client.keepFlat('vm', 2)).toMatchObject({ image: 'vm', number: 2, dataBytes: 512 });
+  expect(await client.dropFlat('vm', 2)).toEqual({ dropped: false });
   await client.unmount();
   expect(commands.asked).toEqual([
     ['commit', 'vm', 'after update'],
@@ -101,6 +111,8 @@ test('every command arrives with its arguments and brings its answer back', asyn
     ['revert', 'vm', undefined],
     ['revert', 'vm', 4],
     ['unlock', 'vm'],
+    ['keepFlat', 'vm', 2],
+    ['dropFlat', 'vm', 2],
     ['unmount'],
   ]);
   expect(await client.status()).toEqual({ schemaVersion: 1 });

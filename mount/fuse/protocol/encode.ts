@@ -55,6 +55,17 @@ export function encodeOpened(opened: Opened): Uint8Array {
   return body;
 }
 
+/** OPEN of a file that the kernel reads by itself, under the id that it gave to the backing file. */
+export function encodeOpenedPassthrough(opened: Opened, backingId: number): Uint8Array {
+  const body = new Uint8Array(OPENED_BYTES);
+  const view = new DataView(body.buffer);
+  // With passthrough the page cache is not ours: the kernel refuses flags about it.
+  putOpened(view, 0, { ...opened, keepCache: false });
+  view.setUint32(8, view.getUint32(8, true) | FOPEN_PASSTHROUGH, true);
+  view.setInt32(12, backingId, true);
+  return body;
+}
+
 /** OPENDIR. Listings are not cached: they change when other hosts publish. */
 export function encodeOpenedDirectory(handle: number): Uint8Array {
   return encodeOpened({ handle, directIo: false, keepCache: false, noFlush: false });
@@ -132,6 +143,7 @@ function putTime(view: DataView, secondsPosition: number, nanosecondsPosition: n
 const FOPEN_DIRECT_IO = 1 << 0;
 const FOPEN_KEEP_CACHE = 1 << 1;
 const FOPEN_NOFLUSH = 1 << 5;
+const FOPEN_PASSTHROUGH = 1 << 7;
 
 function putOpened(view: DataView, position: number, opened: Opened): void {
   const flags =

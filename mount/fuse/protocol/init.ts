@@ -7,7 +7,8 @@
  * Asked for: ASYNC_READ and ASYNC_DIO (requests of one file in parallel), BIG_WRITES and MAX_PAGES (1 MiB each),
  * PARALLEL_DIROPS (a lookup that waits for the store does not hold the folder), DO_READDIRPLUS with READDIRPLUS_AUTO
  * (attributes with the listing when somebody wants them), INIT_EXT with HAS_RESEND (a daemon that takes over can have the
- * requests in flight sent again; unused until it asks).
+ * requests in flight sent again; unused until it asks), PASSTHROUGH (the kernel reads a file of ours by itself; backing files
+ * must not be stacked file systems, hence a depth of 1).
  *
  * Never asked for, because:
  *   WRITEBACK_CACHE           writes that were acknowledged would be missing in a commit
@@ -19,7 +20,7 @@
  *   HANDLE_KILLPRIV, _V2      the kernel clears set-user-id bits itself
  *   CACHE_SYMLINKS            `latest.raw` points elsewhere after a commit
  *   NO_OPEN, NO_OPENDIR       opens must be seen: they take the writer's lock
- *   POSIX_ACL, SECURITY_CTX, DONT_MASK, ABORT_ERROR, passthrough, io_uring, idmapped mounts, timeouts: not used
+ *   POSIX_ACL, SECURITY_CTX, DONT_MASK, ABORT_ERROR, io_uring, idmapped mounts, timeouts: not used
  */
 import { LazydiskError } from '../../../lib/util/errors.js';
 import { MAX_DATA_BYTES, REQUEST_HEADER_BYTES } from './limits.js';
@@ -40,18 +41,21 @@ const PARALLEL_DIROPS = 1 << 18;
 const MAX_PAGES = 1 << 22;
 const INIT_EXT = 1 << 30;
 /** In the second word of flags. */
+const PASSTHROUGH = 1 << 5;
 const HAS_RESEND = 1 << 7;
 
 const WANTED =
   ASYNC_READ | BIG_WRITES | DO_READDIRPLUS | READDIRPLUS_AUTO | ASYNC_DIO | PARALLEL_DIROPS | MAX_PAGES | INIT_EXT;
 const NEEDED = MAX_PAGES;
-const WANTED_2 = HAS_RESEND;
+const WANTED_2 = PASSTHROUGH | HAS_RESEND;
 
 /** With 64, reads that wait for a store that is away would stop the local reads of every other image. */
 const MAX_BACKGROUND = 4096;
 /** From here on the kernel gives up readahead. */
 const CONGESTION_THRESHOLD = 3072;
 const PAGE_BYTES = 4096;
+/** How deep file systems may be stacked below a backing file, this mount included. */
+const MAX_STACK_DEPTH = 1;
 const INIT_REPLY_BYTES = 64;
 
 /** The kernel's INIT. */
@@ -73,6 +77,8 @@ export interface Negotiated {
   readonly maxDataBytes: number;
   /** The kernel can send requests in flight again to the next daemon. */
   readonly canResend: boolean;
+  /** The kernel can read a backing file itself, if this process may ask for that (CAP_SYS_ADMIN). */
+  readonly canPassThrough: boolean;
 }
 
 export type Negotiation =
@@ -122,7 +128,14 @@ export function negotiate(kernel: KernelInit): Negotiation {
   return {
     kind: 'agreed',
     reply: initReply({ minor, readahead, flags, flags2 }),
-    negotiated: { minor, flags, flags2, maxDataBytes: MAX_DATA_BYTES, canResend: (flags2 & HAS_RESEND) !== 0 },
+    negotiated: {
+      minor,
+      flags,
+      flags2,
+      maxDataBytes: MAX_DATA_BYTES,
+      canResend: (flags2 & HAS_RESEND) !== 0,
+      canPassThrough: (flags2 & PASSTHROUGH) !== 0,
+    },
   };
 }
 
@@ -140,5 +153,6 @@ function initReply(agreed: { minor: number; readahead: number; flags: number; fl
   view.setUint32(24, 1, true);
   view.setUint16(28, MAX_DATA_BYTES / PAGE_BYTES, true);
   view.setUint32(32, agreed.flags2, true);
+  if ((agreed.flags2 & PASSTHROUGH) !== 0) view.setUint32(36, MAX_STACK_DEPTH, true);
   return reply;
 }

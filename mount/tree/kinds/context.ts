@@ -1,5 +1,6 @@
 /** What the kinds of nodes share, and what a node can be asked. */
 import type { Catalogue } from '../../../lib/image/api.js';
+import type { FlatStore } from '../../../lib/image/flat-files.js';
 import type { Log } from '../../../lib/util/log.js';
 import type {
   AllocateMode,
@@ -34,6 +35,7 @@ export interface TreeContext {
   readonly owners: OwnerSettings;
   readonly readOnly: boolean;
   readonly disks: OpenDisks;
+  readonly flats: FlatStore;
   readonly headTimes: HeadTimes;
   readonly commands: Commands;
   readonly sessions: Handles<ControlSession>;

@@ -10,6 +10,9 @@ import type { SnapshotTarget } from '../targets.js';
 import type { TreeContext, TreeNode } from './context.js';
 import { readDisk, seekDisk } from './disk-reads.js';
 
+/** Of an open that holds the flat file too. */
+const FLAT_HANDLE = 2;
+
 export class SnapshotFile implements TreeNode {
   constructor(
     private readonly tree: TreeContext,
@@ -28,8 +31,10 @@ export class SnapshotFile implements TreeNode {
   }
 
   async open(_flags: OpenFlags, caller: Caller): Promise<Opened> {
-    await this.tree.disks.open(this.node, await this.#find(caller.signal), 'read', caller.signal);
-    return { handle: READ_HANDLE, directIo: false, keepCache: true, noFlush: true };
+    const disk = await this.tree.disks.open(this.node, await this.#find(caller.signal), 'read', caller.signal);
+    const backing = await this.tree.flats.hold(disk.contentId, disk.sizeBytes());
+    const opened = { directIo: false, keepCache: true, noFlush: true };
+    return backing === undefined ? { ...opened, handle: READ_HANDLE } : { ...opened, handle: FLAT_HANDLE, backing };
   }
 
   async read(_handle: number, offset: number, lengthBytes: number, caller: Caller): Promise<Uint8Array> {
@@ -40,8 +45,12 @@ export class SnapshotFile implements TreeNode {
     return seekDisk(await this.#disk(caller), offset, whence, caller);
   }
 
-  release(): Promise<void> {
-    return this.tree.disks.release(this.node, 'read');
+  async release(handle: number): Promise<void> {
+    if (handle === FLAT_HANDLE) {
+      const disk = this.tree.disks.peek(this.node);
+      if (disk !== undefined) this.tree.flats.letGo(disk.contentId);
+    }
+    await this.tree.disks.release(this.node, 'read');
   }
 
   #disk(caller: Caller): Promise<Disk> {

@@ -1,0 +1,94 @@
+/**
+ * Files that the kernel reads by itself: FUSE passthrough.
+ *
+ * The model: a node is open in one mode at a time, because the kernel refuses (EIO) to mix them. The mode is decided by the
+ * first open of a node and holds until its last release: `cached`, as ever, or `passthrough` with the one id under which
+ * the kernel knows the backing file. A flat file that comes or goes meanwhile counts from the next first open on.
+ *
+ * The kernel forgets a close before it tells us of it, so what we count is never behind what it checks. An open whose caller
+ * was gone before the answer is never released: its node keeps the mode, which is safe.
+ *
+ * What can't be passed through (an old kernel, no right to ask, a backing file on a stacked file system) is served as ever.
+ */
+import { messageOf } from '../../lib/util/errors.js';
+import type { Log } from '../../lib/util/log.js';
+import { ioctl } from '../../lib/util/syscalls.js';
+import type { MountedDevice } from './device.js';
+
+/** From the kernel's interface: `_IOW(229, 1, struct fuse_backing_map)` and `_IOW(229, 2, u32)`. */
+const BACKING_OPEN = 0x4010e501;
+const BACKING_CLOSE = 0x4004e502;
+
+/** The kernel's table of backing files. Both throw as system calls do. */
+export interface BackingFiles {
+  /** Makes an open file known; returns its id. */
+  open(descriptor: number): number;
+  close(backingId: number): void;
+}
+
+/** Those of a mount; undefined where the kernel has none. */
+export function backingFiles({ descriptor: device, negotiated }: MountedDevice): BackingFiles | undefined {
+  if (!negotiated.canPassThrough) return undefined;
+  return {
+    open: (descriptor) => {
+      const map = Buffer.alloc(16);
+      map.writeInt32LE(descriptor, 0);
+      return ioctl(device, BACKING_OPEN, map);
+    },
+    close: (backingId) => {
+      const id = Buffer.alloc(4);
+      id.writeInt32LE(backingId, 0);
+      ioctl(device, BACKING_CLOSE, id);
+    },
+  };
+}
+
+interface OpenNode {
+  readonly backingId: number | undefined;
+  opens: number;
+}
+
+export class Passthrough {
+  private readonly nodes = new Map<number, OpenNode>();
+  private refusalLogged = false;
+
+  constructor(
+    private readonly files: BackingFiles | undefined,
+    private readonly log: Log,
+  ) {}
+
+  /** Counts an open of a node; the id to answer with, or undefined: to be served as ever. */
+  opened(node: number, backing: number | undefined): number | undefined {
+    let open = this.nodes.get(node);
+    if (open === undefined) {
+      open = { backingId: backing === undefined ? undefined : this.register(backing), opens: 0 };
+      this.nodes.set(node, open);
+    }
+    open.opens++;
+    return open.backingId;
+  }
+
+  released(node: number): void {
+    const open = this.nodes.get(node);
+    if (open === undefined || --open.opens > 0) return;
+    this.nodes.delete(node);
+    if (open.backingId === undefined) return;
+    try {
+      this.files?.close(open.backingId);
+    } catch (error) {
+      this.log.error(`fuse: a backing file could not be given back to the kernel: ${messageOf(error)}`);
+    }
+  }
+
+  /** Said once: it will not be otherwise for the next file. */
+  private register(descriptor: number): number | undefined {
+    try {
+      return this.files?.open(descriptor);
+    } catch (error) {
+      if (!this.refusalLogged)
+        this.log.warn(`fuse: flat files are served by us, the kernel refuses them: ${messageOf(error)}`);
+      this.refusalLogged = true;
+      return undefined;
+    }
+  }
+}
