@@ -35,7 +35,7 @@ export async function fio(job: FioJob): Promise<FioResult> {
     ...['--ioengine=libaio', `--iodepth=${String(depth)}`, `--direct=${direct ? '1' : '0'}`, '--invalidate=0'],
     // Nothing that compresses or repeats: the commit would make use of it.
     ...['--refill_buffers', '--randrepeat=0', '--allow_file_create=0', '--output-format=json'],
-    ...(seconds === undefined ? [] : ['--time_based', `--runtime=${String(seconds)}`]),
+    ...(seconds === undefined ? [] : ['--time_based', `--runtime=${String(seconds * 1000)}ms`]),
     ...(totalBytes === undefined ? [] : [`--io_size=${String(totalBytes)}`]),
     ...(rate === undefined ? [] : [`--rate_iops=${String(rate)}`]),
   ]);

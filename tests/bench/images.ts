@@ -14,7 +14,7 @@ import { join, resolve } from 'node:path';
 import { forEachAtOnce } from './parallel.js';
 import { lazydiskEnvironment, plainClient, type PlainClient, type S3Access } from './s3.js';
 import { lazydiskProgram, type BenchSettings } from './settings.js';
-import { must, run, type Workspace } from './workspace.js';
+import { isInstalled, must, run, type Workspace } from './workspace.js';
 
 export type ImageName = 'small' | 'large';
 
@@ -111,8 +111,9 @@ async function uploadForms(workspace: Workspace, upload: Upload, image: Prepared
   const repositories = name === 'small' ? (['default', 'none'] as const) : (['default'] as const);
   for (const compression of repositories) {
     const url = repositoryUrl(bucket, compression);
-    await once(`${url.replace(/.*\//, '')}-${name}`, () =>
+    await once(`${url.replace(/.*\//, '')}/${name}`, () =>
       workspace.scope(async () => {
+        await purgeOlderRepositories(access, bucket);
         const home = workspace.newFolder('home');
         const help = await lazydisk(['init', '--help'], access, home);
         const options = compression === 'none' && help.includes('--compression') ? ['--compression', 'none'] : [];
@@ -165,6 +166,19 @@ async function doOnce(
   say(`uploading ${name}`);
   await work();
   await client.put(bucket, marker, new Uint8Array());
+}
+
+/** Repositories of other formats would fill the server, four GiB each time that the format's code changes. */
+async function purgeOlderRepositories(access: S3Access, bucket: string): Promise<void> {
+  if (!(await isInstalled('rclone'))) return;
+  const env = rcloneEnvironment(access);
+  for (const folder of ['', 'done/']) {
+    const { stdout } = await run('rclone', ['lsf', '--dirs-only', `bench:${bucket}/${folder}`], { env });
+    for (const name of stdout.split('\n')) {
+      if (!name.startsWith('lazydisk-') || name.endsWith(`-${buildFingerprint()}/`)) continue;
+      await must('rclone', ['purge', `bench:${bucket}/${folder}${name}`], { env });
+    }
+  }
 }
 
 /** One object per block that is not zero, named as s3backer names them. */

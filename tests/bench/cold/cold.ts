@@ -33,6 +33,7 @@ import type { ColdContext, ColdWay } from './way.js';
 const WAYS: readonly ColdWay[] = [...OURS, ...NEIGHBOURS, ...DOWNLOADS, LOCAL];
 const TRACE = resolve('tests/fixtures/boot-trace.txt');
 const GRAIN_BYTES = 256 * 1024;
+const NOT_WATCHED = { failure: 'only some ways were run' };
 /** An idle mount is watched so long. */
 const IDLE_SECONDS = 10;
 
@@ -80,6 +81,8 @@ export async function runCold(
       }
     }
   }
+  if (settings.only !== '')
+    return { run: await runFacts(settings, beganMs), images, rows: [...rows.values()], idle: NOT_WATCHED };
   const idle = await watchIdle(workspace, prepared, links).catch((error: unknown) => ({ failure: failureOf(error) }));
   return { run: await runFacts(settings, beganMs), images, rows: [...rows.values()], idle };
 }

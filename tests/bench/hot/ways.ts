@@ -2,7 +2,7 @@
  * The ways to read and write a file that is wholly local. Each shows two files of the same size: one that is only read, and one
  * that is written, so that what a round writes does not change what the next one reads.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { mountOurs, requireMountOption, verb } from '../cold/ours.js';
@@ -165,7 +165,7 @@ export const HOT_WAYS: readonly HotWay[] = [
     id: 'raw',
     title: 'raw file, from the page cache',
     direct: false,
-    tests: EVERYTHING.filter((test) => test !== 'buffered-randread'),
+    tests: EVERYTHING,
     diskTests: [],
     quick: true,
     start: (_workspace, source) => raw(source),
@@ -240,7 +240,7 @@ export async function makeHotSource(
 /** Drops the pages of files, and of all files in folders, from the page cache. */
 export async function dropFromPageCache(paths: readonly string[]): Promise<void> {
   for (const path of paths) {
-    const names = existsSync(join(path, '.')) ? await readdir(path, { recursive: true, withFileTypes: true }) : [];
+    const names = statSync(path).isDirectory() ? await readdir(path, { recursive: true, withFileTypes: true }) : [];
     const files = names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
     for (const file of files.length > 0 ? files : [path]) {
       await must('dd', [`of=${file}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none']);
