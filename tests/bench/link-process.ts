@@ -1,6 +1,10 @@
-/** A link in a process of its own, so that its work does not take turns with what is measured. */
+/**
+ * A link in a process of its own, so that its work does not take turns with what is measured; and before all others on the
+ * processor where the rights are there, since a real link does not wait for this machine's.
+ */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { startLink, type LinkCounts, type LinkSettings } from './link.js';
 
@@ -15,6 +19,7 @@ export interface RemoteLink {
 
 type Question = 'counts' | 'reset';
 
+const HIGH_PRIORITY = -15;
 const PROGRAM = fileURLToPath(import.meta.url);
 
 /** Starts one; rejects when it can't be started. It ends with this process at the latest. */
@@ -57,6 +62,11 @@ async function answerOf(child: ChildProcess): Promise<unknown> {
 
 if (process.argv[1] === PROGRAM && process.send !== undefined) {
   const [, , targetUrl = '', settings = '{}'] = process.argv;
+  try {
+    setPriority(HIGH_PRIORITY);
+  } catch {
+    // Not root: then it takes its turns.
+  }
   const link = await startLink(targetUrl, JSON.parse(settings) as LinkSettings);
   process.on('message', (question: Question) => {
     if (question === 'reset') link.reset();
