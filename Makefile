@@ -27,9 +27,9 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --no-fund --no-audit --loglevel=error
 	touch $@
 
-dist/.built: node_modules/.package-lock.json tsconfig.json tsconfig.build.json $(SOURCES)
+dist/.built: node_modules/.package-lock.json tsconfig.json tsconfig.build.json bundle.js $(SOURCES)
 	rm -rf dist
-	npx tsc -p tsconfig.build.json
+	npm run --silent build
 	chmod +x dist/mount/cli/main.js
 	touch $@
 

@@ -1,5 +1,5 @@
 /** What names look like: the patterns of ids, and what a place may be. Everything read from a repository passes here. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Codec, NodeReference, Place } from './references.js';
 
 const HASH = /^[0-9a-f]{64}$/;

@@ -1,5 +1,5 @@
 /** `lazydisk.json`: makes a prefix or directory a repository, and says what may be in it. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { isChunkSize, type Bytes } from './geometry.js';
 import { randomIdSchema } from './ids.js';
 import { decodeDocument, encodeDocument, FORMAT_VERSION } from './json.js';

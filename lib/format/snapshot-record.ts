@@ -1,5 +1,5 @@
 /** The authoritative record of a snapshot: small JSON, written last, never changed. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { chunkCount, isChunkSize, MAX_IMAGE_BYTES, type Bytes } from './geometry.js';
 import { nodeReferenceSchema, randomIdSchema } from './ids.js';
 import { decodeDocument, encodeDocument, FORMAT_VERSION } from './json.js';

@@ -2,7 +2,7 @@
  * A tombstone keeps the number of a deleted snapshot used, and the whole record, so that the deletion can be undone until
  * the grace is over. It is written before the record is removed.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { assertKnownFeatures, decodeDocument, encodeDocument, FORMAT_VERSION } from './json.js';
 import { isSnapshotNumber } from './keys.js';
 import { snapshotRecordSchema, type SnapshotRecord } from './snapshot-record.js';

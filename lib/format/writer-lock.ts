@@ -1,5 +1,5 @@
 /** `writer.json`: who may write to the head of an image, and on which base it stands. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { randomIdSchema } from './ids.js';
 import { decodeDocument, encodeDocument, FORMAT_VERSION } from './json.js';
 import { isSnapshotNumber } from './keys.js';

@@ -6,7 +6,7 @@
  */
 import { open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { isChunkSize } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';

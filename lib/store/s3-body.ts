@@ -36,6 +36,21 @@ export function expectedSize(response: IncomingMessage | undefined, asked: Asked
   return range.lengthBytes;
 }
 
+/** Longer than any listing of a thousand keys: three times their greatest length in percent form. */
+const LONGEST_DOCUMENT_BYTES = 16 * 1024 * 1024;
+
+/** A document in full, as text. A body that is longer than any document is trouble, before it fills the memory. */
+export async function readDocument(response: IncomingMessage): Promise<string> {
+  const pieces: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const piece of response as AsyncIterable<Buffer>) {
+    sizeBytes += piece.length;
+    if (sizeBytes > LONGEST_DOCUMENT_BYTES) throw new Error(`a document has more than ${LONGEST_DOCUMENT_BYTES} bytes`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}
+
 /**
  * The whole body, which must be of this size when one is given. `onBytes` hears of each piece as it comes when the size is
  * known, and once at the end when it is not.

@@ -5,11 +5,10 @@
  * short, whole or XML.
  */
 import type { IncomingMessage } from 'node:http';
+import { textOf } from './s3-xml.js';
 
 /** Enough for any document of S3; a longer page is cut. */
 const LONGEST_DOCUMENT_BYTES = 64 * 1024;
-
-const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
 
 /** An answer that is not success. `code` is S3's, undefined when the body had none. */
 export class S3Refusal extends Error {
@@ -29,9 +28,9 @@ export async function readRefusal(response: IncomingMessage): Promise<S3Refusal>
   const requestId = response.headers['x-amz-request-id'];
   return new S3Refusal(
     response.statusCode ?? 0,
-    element(text, 'Code'),
-    element(text, 'Message'),
-    typeof requestId === 'string' ? requestId : element(text, 'RequestId'),
+    textOf(text, 'Code'),
+    textOf(text, 'Message'),
+    typeof requestId === 'string' ? requestId : textOf(text, 'RequestId'),
   );
 }
 
@@ -48,10 +47,4 @@ async function readDocument(response: IncomingMessage): Promise<string> {
     // It broke off: the status says enough.
   }
   return Buffer.concat(pieces).toString('utf8');
-}
-
-/** The text of the first element of this name that has only text. */
-function element(xml: string, name: string): string | undefined {
-  const text = new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1];
-  return text?.replace(/&(\w+);/g, (whole, entity: string) => ENTITIES[entity] ?? whole);
 }

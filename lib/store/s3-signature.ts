@@ -20,6 +20,8 @@ export interface UnsignedRequest {
   readonly method: 'GET' | 'PUT' | 'DELETE';
   /** In percent form, as it is sent: `encodePath`. */
   readonly path: string;
+  /** Without `?`, as it is sent: `encodeQuery`; empty when there is none. */
+  readonly query: string;
   /** Lower-case names, `host` among them; values without spaces at their ends. */
   readonly headers: Readonly<Record<string, string>>;
   /** SHA-256 of the payload in hex, or UNSIGNED_PAYLOAD. */
@@ -51,7 +53,7 @@ export class S3Signer {
     const canonical = [
       request.method,
       request.path,
-      '', // no query
+      request.query,
       ...names.map((name) => `${name}:${headers[name]!}`),
       '',
       signedNames,
@@ -77,6 +79,13 @@ export class S3Signer {
 /** A path in percent form: what S3 signs, and what is sent. */
 export function encodePath(path: string): string {
   return encodeURI(path).replace(/[!#$&'()*+,:;=?@]/g, inPercents);
+}
+
+/** A query in the form and the order in which S3 signs it. */
+export function encodeQuery(parameters: Readonly<Record<string, string>>): string {
+  const encode = (text: string): string => encodePath(text).replaceAll('/', '%2F');
+  const pairs = Object.entries(parameters).map(([name, value]) => `${encode(name)}=${encode(value)}`);
+  return pairs.sort().join('&');
 }
 
 function inPercents(character: string): string {

@@ -1,10 +1,9 @@
 /**
  * A store in an S3 bucket.
  *
- * Each method is one request (a listing: one per thousand keys); nothing is tried again here. Gets, puts and deletes are
- * signed and sent by this room itself, because there the bytes are: a body goes straight from the connection into the buffer
- * that is returned, and to the connection straight from the caller's. A put is always a single PUT, never a multipart upload,
- * because only that is atomic and can be conditional. Listings go through the minio client.
+ * Each method is one request (a listing: one per thousand keys); nothing is tried again here. A body goes straight from the
+ * connection into the buffer that is returned, and to the connection straight from the caller's. A put is always a single PUT,
+ * never a multipart upload, because only that is atomic and can be conditional.
  * A body is success only when it is as long as was asked, whatever the server announced.
  *
  * Credentials that expire or are rotated under a store that has worked are read again, and the call fails as UNREACHABLE,
@@ -18,12 +17,12 @@ import { finished } from 'node:stream/promises';
 import { allowManyWaits } from '../util/abort.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import { checkRange, throwIfAborted } from './calls.js';
-import { checkKey, checkPrefix } from './keys.js';
+import { checkKey, checkPrefix, compareKeys } from './keys.js';
 import { formatLocation, type S3Location } from './location.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore } from './object-store.js';
-import { expectedSize, readBody } from './s3-body.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
+import { expectedSize, readBody, readDocument } from './s3-body.js';
 import { isIdentityTrouble, s3Error, type S3Operation } from './s3-errors.js';
-import { listBucket } from './s3-listing.js';
+import { pageQuery, parsePage, type ListedPlace } from './s3-listing.js';
 import { payloadHashOf } from './s3-payload.js';
 import { readRefusal } from './s3-refusal.js';
 import { openSession, type S3Session } from './s3-session.js';
@@ -34,10 +33,11 @@ import { S3Transport, type Exchange } from './s3-transport.js';
 /** Silence on a connection that is taken for a dead server. Amazon's own clients wait 60 s; half of it is still patient. */
 const IDLE_TIMEOUT_MS = 30_000;
 
-/** A request of the data path, before it is addressed and signed. */
-interface DataRequest {
+/** A request before it is addressed and signed: of an object, or of the bucket when it has no key. */
+interface S3Request {
   readonly method: 'GET' | 'PUT' | 'DELETE';
-  readonly key: string;
+  readonly key?: string;
+  readonly query?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
 }
@@ -89,15 +89,23 @@ export class S3Store implements ObjectStore {
 
   async list(prefix: string, options: CallOptions & { readonly delimiter?: '/' } = {}): Promise<Listing> {
     checkPrefix(prefix);
-    const place = {
-      location: this.location,
-      endpointUrl: this.settings.endpoint.url,
-      bucket: this.where.bucket,
-      keyPrefix: this.keyPrefix,
-    };
-    return this.call('list', prefix, options.signal, async (session, exchange) =>
-      listBucket(await session.client(exchange), place, prefix, options.delimiter),
-    );
+    const { location, keyPrefix } = this;
+    const { delimiter } = options;
+    const place: ListedPlace = { location, endpointUrl: this.settings.endpoint.url, keyPrefix, prefix, delimiter };
+    return this.call('list', prefix, options.signal, async (session, exchange) => {
+      const objects: StoredObject[] = [];
+      const prefixes = new Set<string>();
+      for (let token: string | undefined = ''; token !== undefined;) {
+        const request: S3Request = { method: 'GET', query: pageQuery(place, token), headers: {} };
+        const xml = await this.send(session, exchange, request, readDocument);
+        const page = parsePage(xml, place, token);
+        objects.push(...page.objects);
+        for (const common of page.prefixes) prefixes.add(common);
+        token = page.next;
+      }
+      objects.sort((a, b) => compareKeys(a.key, b.key));
+      return { objects, prefixes: [...prefixes].sort(compareKeys) };
+    });
   }
 
   async delete(key: string, options: CallOptions = {}): Promise<void> {
@@ -120,20 +128,29 @@ export class S3Store implements ObjectStore {
   private async send<T>(
     { address, signer }: S3Session,
     exchange: Exchange,
-    request: DataRequest,
+    request: S3Request,
     receive: (response: IncomingMessage) => Promise<T>,
   ): Promise<T> {
-    const { method, key, headers, body } = request;
-    const path = address.pathPrefix + encodePath(this.keyPrefix + key);
+    const { method, key, query = '', headers, body } = request;
+    const bucketPath = address.pathPrefix.slice(0, -1) || '/';
+    const path = key === undefined ? bucketPath : address.pathPrefix + encodePath(this.keyPrefix + key);
     const payloadHash = await payloadHashOf(body, this.settings.endpoint.secure);
     throwIfAborted(exchange.signal, this.location);
-    const signed = signer.sign({ method, path, headers: { host: address.host, ...headers }, payloadHash }, Date.now());
+    const signed = signer.sign(
+      { method, path, query, headers: { host: address.host, ...headers }, payloadHash },
+      Date.now(),
+    );
     if (body !== undefined) signed['content-length'] = String(body.length);
     const { hostname, port } = address;
-    return this.transport.send({ method, hostname, port, path, headers: signed, body }, exchange, async (response) => {
-      if (!isSuccess(request, response)) throw await readRefusal(response);
-      return receive(response);
-    });
+    const target = query === '' ? path : `${path}?${query}`;
+    return this.transport.send(
+      { method, hostname, port, path: target, headers: signed, body },
+      exchange,
+      async (response) => {
+        if (!isSuccess(request, response)) throw await readRefusal(response);
+        return receive(response);
+      },
+    );
   }
 
   /** Runs one call of the contract, and turns what it throws into the contract's errors. */
@@ -180,7 +197,7 @@ export class S3Store implements ObjectStore {
 }
 
 /** A GET succeeds with the body that was asked for; the others with whatever says so. */
-function isSuccess({ method, headers }: DataRequest, { statusCode = 0 }: IncomingMessage): boolean {
+function isSuccess({ method, headers }: S3Request, { statusCode = 0 }: IncomingMessage): boolean {
   if (method !== 'GET') return statusCode >= 200 && statusCode < 300;
   return statusCode === 200 || (statusCode === 206 && headers.range !== undefined);
 }

@@ -1,8 +1,8 @@
 /**
  * The HTTP of the S3 store: connections, silence, giving up.
  *
- * Requests of the data path are sent here (`send`). The minio client sends its own through a `requestFor` of one call of the
- * store: each is destroyed when the call's signal fires, and its status and headers are kept for the call, because the client
+ * Requests are sent here (`send`). Those that the minio client makes for us go through a `requestFor` of one call of the store:
+ * each is destroyed when the call's signal fires, and its status and headers are kept for the call, because the client
  * throws the status away for the errors that it holds to be transient.
  *
  * Connections are kept and shared by both; the one that was used last is used next, so that few are open when little is
@@ -61,8 +61,10 @@ export class S3Transport {
     receive: (response: http.IncomingMessage) => Promise<T>,
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
+      let answered = false;
       const options = { method, hostname, port, path, headers, agent: this.agent, timeout: this.idleTimeoutMs };
       const request = this.open(options, (response) => {
+        answered = true;
         exchange.response = response;
         receive(response).then(resolve, (error: unknown) => {
           response.destroy();
@@ -72,7 +74,9 @@ export class S3Transport {
       this.endWhenSilent(request, exchange);
       const stopListening = onAbort(exchange.signal, () => request.destroy());
       // After the head of an answer, its body tells how it ends: a refused upload breaks, and the reason is still to be read.
-      request.on('error', (error) => exchange.response ?? reject(error));
+      request.on('error', (error) => {
+        if (!answered) reject(error);
+      });
       request.on('close', stopListening);
       request.end(body);
     });

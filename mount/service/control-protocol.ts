@@ -4,7 +4,7 @@
  * Errors travel whole (`{error: {code, message, facts}}`), so the verb ends with the same sentence and exit status as if it
  * had met them itself. The HTTP status repeats the code for other clients.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { CommitOutcome } from '../../lib/image/api.js';
 import { LazydiskError, messageOf, type ErrorCode } from '../../lib/util/errors.js';
 import type { FlatResult } from '../tree/flat-snapshots.js';

@@ -10,7 +10,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { LazydiskError, messageOf } from '../../lib/util/errors.js';
 import { fromWire, type WireError } from './control-protocol.js';
 import { removeIfEmpty } from './registry.js';

@@ -1,5 +1,5 @@
 /** The values that one mount is made from: they travel as JSON from the verb to the daemon. Never credentials. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const mountSettingsSchema = z.strictObject({
   /** `s3://bucket/prefix` or `file:///dir`. */

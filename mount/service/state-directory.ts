@@ -14,7 +14,7 @@ import { randomBytes } from 'node:crypto';
 import { readdir, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { decodeMarker, type RepositoryMarker } from '../../lib/format/marker.js';
 import type { RandomId } from '../../lib/format/references.js';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';

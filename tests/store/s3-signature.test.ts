@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { EMPTY_PAYLOAD_HASH, encodePath, S3Signer } from '../../lib/store/s3-signature.js';
+import { EMPTY_PAYLOAD_HASH, encodePath, encodeQuery, S3Signer } from '../../lib/store/s3-signature.js';
 
 // The examples of the Amazon S3 API Reference, "Signature Calculations for the Authorization Header".
 const EXAMPLE = {
@@ -18,6 +18,7 @@ describe('a signature', () => {
       {
         method: 'GET',
         path: '/test.txt',
+        query: '',
         headers: { host: HOST, range: 'bytes=0-9' },
         payloadHash: EMPTY_PAYLOAD_HASH,
       },
@@ -38,6 +39,7 @@ describe('a signature', () => {
       {
         method: 'PUT',
         path: encodePath('/test$file.text'),
+        query: '',
         headers: {
           host: HOST,
           date: 'Fri, 24 May 2013 00:00:00 GMT',
@@ -50,8 +52,28 @@ describe('a signature', () => {
     expect(authorization).toContain('Signature=98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd');
   });
 
+  it('of a listing is that of the reference', () => {
+    const { authorization } = signer.sign(
+      {
+        method: 'GET',
+        path: '/',
+        query: encodeQuery({ prefix: 'J', 'max-keys': '2' }),
+        headers: { host: HOST },
+        payloadHash: EMPTY_PAYLOAD_HASH,
+      },
+      AT,
+    );
+    expect(authorization).toContain('Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7');
+  });
+
   it('changes with the day, the region and the secret, and signs the session token', () => {
-    const request = { method: 'GET', path: '/a', headers: { host: HOST }, payloadHash: EMPTY_PAYLOAD_HASH } as const;
+    const request = {
+      method: 'GET',
+      path: '/a',
+      query: '',
+      headers: { host: HOST },
+      payloadHash: EMPTY_PAYLOAD_HASH,
+    } as const;
     const day = 86_400_000;
     const session = new S3Signer({ ...EXAMPLE, sessionToken: 'token' }, 'us-east-1').sign(request, AT);
     expect(session['x-amz-security-token']).toBe('token');

@@ -423,11 +423,43 @@ describe('the S3 store reads a listing with distrust', () => {
     });
   });
 
+  it('goes on where the server says, and merges the pages', async () => {
+    server.answer = (request, response) => {
+      const { searchParams } = new URL(request.url!, server.url);
+      const token = searchParams.get('continuation-token');
+      const common = '<CommonPrefixes><Prefix>prefix/dir/</Prefix></CommonPrefixes>';
+      const page =
+        token === null
+          ? `<IsTruncated>true</IsTruncated><NextContinuationToken>a+/=&amp;b</NextContinuationToken>${contents('prefix/b')}${common}`
+          : `<IsTruncated>false</IsTruncated>${contents('prefix/a')}${common}`;
+      expect(token ?? 'a+/=&b').toBe('a+/=&b');
+      listing(page)(request, response);
+    };
+    const { objects, prefixes } = await store.list('', { delimiter: '/' });
+    expect([objects.map(({ key }) => key), prefixes]).toEqual([['a', 'b'], ['dir/']]);
+    expect(server.requests).toHaveLength(2);
+  });
+
+  it('is UNREACHABLE when it breaks off, also on its second page', async () => {
+    server.answer = (request, response) => {
+      const second = request.url!.includes('continuation-token');
+      if (second) response.socket!.resetAndDestroy();
+      else {
+        listing('<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>')(request, response);
+      }
+    };
+    expect(await failure(store.list(''))).toMatchObject({ code: 'UNREACHABLE' });
+    server.answer = body(200, {}, Buffer.from(`<ListBucketResult>${contents('prefix/a')}`));
+    expect(await failure(store.list(''))).toMatchObject({ code: 'UNREACHABLE' });
+  });
+
   it.each([
     ['a size that is none', contents('prefix/a', 'many')],
     ['a negative size', contents('prefix/a', '-5')],
     ['a time that is none', contents('prefix/a', '5', 'yesterday')],
     ['no way to go on', '<IsTruncated>true</IsTruncated>'],
+    ['an entry without a name', '<Contents><Size>5</Size></Contents>'],
+    ['a name that is not in percent form', contents('prefix/%E0%A4%A')],
   ])('with %s it is UNSUPPORTED', async (_, inner) => {
     server.answer = listing(inner);
     expect(await failure(store.list(''))).toMatchObject({ code: 'UNSUPPORTED' });
