@@ -21,6 +21,8 @@ const FILL_MODES: readonly FillMode[] = ['off', 'idle', 'eager'];
 const DEFAULT_FILL: FillMode = 'idle';
 /** A quota below this could not hold the chunks of the requests that run at once. */
 const LEAST_CACHE_BYTES = 64 * 1024 * 1024;
+/** Slower, a fill would not end within the life of a guest. */
+const LEAST_FILL_RATE = 64 * 1024;
 const DAEMON_PROGRAM = fileURLToPath(new URL('./daemon-main.js', import.meta.url));
 
 export const mountVerb = defineVerb({
@@ -54,6 +56,10 @@ export const mountVerb = defineVerb({
         default: DEFAULT_FILL,
         describe:
           'fetch the rest of an open image: not at all, when the link is idle and the cache has room, or by all means',
+      })
+      .option('max-fill', {
+        type: 'string',
+        describe: 'most stored bytes a second that a fill fetches, as 20M (default: what guests leave of the link)',
       })
       .option('workers', {
         type: 'string',
@@ -95,6 +101,7 @@ export const mountVerb = defineVerb({
       cacheSizeBytes: options.cacheSize === undefined ? null : parseCacheSize(options.cacheSize),
       driver: options.driver,
       fill: options.fill,
+      maxFillBytesPerSecond: options.maxFill === undefined ? null : parseFillRate(options.maxFill),
       workers: options.workers === undefined ? null : parseCount(options.workers, '--workers', 1, 64),
       readOnly: options.readOnly,
       allowOther: options.allowOther,
@@ -192,6 +199,12 @@ function parseCacheSize(text: string): number {
   const bytes = parseSize(text, '--cache-size');
   if (bytes >= LEAST_CACHE_BYTES) return bytes;
   throw new LazydiskError('USAGE', `--cache-size must be at least ${formatSize(LEAST_CACHE_BYTES)}, not ${text}.`);
+}
+
+function parseFillRate(text: string): number {
+  const bytesPerSecond = parseSize(text, '--max-fill');
+  if (bytesPerSecond >= LEAST_FILL_RATE) return bytesPerSecond;
+  throw new LazydiskError('USAGE', `--max-fill must be at least ${formatSize(LEAST_FILL_RATE)} a second, not ${text}.`);
 }
 
 function parseUmask(text: string): number {

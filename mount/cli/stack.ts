@@ -114,6 +114,7 @@ async function mountLayers(parts: Parts): Promise<LiveMount> {
     await openMirror({
       directory: cacheDirectory,
       quotaBytes: settings.cacheSizeBytes,
+      maxFillBytesPerSecond: settings.maxFillBytesPerSecond,
       bootId: await currentBootId(cacheDirectory, environment),
       source: chunkSource(repository),
       fence: driver.fence,

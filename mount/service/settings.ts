@@ -15,6 +15,8 @@ export const mountSettingsSchema = z.strictObject({
   cacheSizeBytes: z.int().positive().nullable(),
   /** Background fetching of open images (FillMode of lib/image/api.ts). */
   fill: z.enum(['off', 'idle', 'eager']),
+  /** Stored bytes that are fetched to fill; null: no limit. */
+  maxFillBytesPerSecond: z.int().positive().nullable(),
   driver: z.enum(['kernel', 'fuse-native']),
   /** Of the kernel driver; null: by the machine. */
   workers: z.int().min(1).max(64).nullable(),

@@ -5,6 +5,7 @@
  * another meaning within a version; fields may be added. `null` means "there is none", or "not known now" where it says so.
  */
 import type { Health, ImageStatus } from '../../lib/image/api.js';
+import type { FetchPriority } from '../../lib/mirror/api.js';
 
 export const STATUS_SCHEMA_VERSION = 1;
 
@@ -56,6 +57,11 @@ export interface MountStatus extends MountIdentity {
   readonly fetchedBytes: number;
   readonly fetchedChunks: number;
   readonly fetchRequests: number;
+  /** Stored bytes of the chunks that came, by who waited for them: `demand`, `readahead`, `prefetch`, `fill`. */
+  readonly fetchedBytesByPriority: Readonly<Record<FetchPriority, number>>;
+  /** Second requests that raced a slow one for a reader, and how many of them were first. */
+  readonly hedges: number;
+  readonly hedgesWon: number;
   /** Reads that were answered from this host alone, without the main thread. */
   readonly hits: number;
   /** Chunks that were not here when they were wanted. */

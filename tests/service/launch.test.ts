@@ -23,6 +23,7 @@ function settings(mountpoint = folder): MountSettings {
     cacheSizeBytes: null,
     driver: 'kernel',
     fill: 'off',
+    maxFillBytesPerSecond: null,
     workers: 4,
     readOnly: false,
     allowOther: false,
