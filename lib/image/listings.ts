@@ -4,18 +4,21 @@
  * Listings are asked for by lookups, so one that fails must not hold a lookup for minutes: with something to fall back on,
  * the store gets a few seconds, and for a while after a failure it is not asked at all. Without a fallback the caller waits
  * for as long as the store's own time-out. Nothing here runs on a timer: an idle mount sends no request.
+ *
+ * The listing of the names tells of every image what a listing of its own would, but for the lock. So `ls -l` of a mount asks
+ * the store once and not once for each image.
  */
 import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-record.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import type { LocalDatabase } from '../mirror/local-database.js';
-import type { ImageListing, Repository } from '../repository/api.js';
+import type { ImageListing, ImageSummary, Repository } from '../repository/api.js';
 import { orAborted } from '../util/abort.js';
 import { hasCode, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
 
 export interface ListingsParts {
   readonly repository: Repository;
-  readonly database: LocalDatabase;
+  readonly database: Pick<LocalDatabase, 'get' | 'put'>;
   readonly log: Log;
   readonly now: () => number;
 }
@@ -33,6 +36,8 @@ interface Answer {
 
 export class Listings {
   private readonly answers = new Map<string, Answer>();
+  /** What the last listing of the names said of each image, and when it was asked. */
+  private summed: { readonly images: ReadonlyMap<string, ImageSummary>; readonly askedMs: number } | undefined;
   private readonly stored = new Map<string, string>();
   private leaveAloneUntilMs = 0;
   private offline = false;
@@ -46,7 +51,12 @@ export class Listings {
 
   /** Names in the repository, ascending. `fallback`: what is known without having asked, for a store that is away. */
   names(signal?: AbortSignal, fallback?: readonly string[]): Promise<readonly string[]> {
-    const question = (abort?: AbortSignal): Promise<readonly string[]> => this.parts.repository.imageNames(abort);
+    const question = async (abort?: AbortSignal): Promise<readonly string[]> => {
+      const askedMs = this.parts.now();
+      const summaries = await this.parts.repository.imageSummaries(abort);
+      this.summed = { images: new Map(summaries.map((summary) => [summary.image, summary])), askedMs };
+      return summaries.map(({ image }) => image);
+    };
     return orAborted(
       this.fresh('names', () => this.ask('names', question, fallback)),
       signal,
@@ -55,9 +65,13 @@ export class Listings {
 
   listing(image: string, signal?: AbortSignal, fallback?: ImageListing): Promise<ImageListing> {
     const key = `image/${image}`;
-    const question = (abort?: AbortSignal): Promise<ImageListing> => this.parts.repository.listImage(image, abort);
+    const { repository } = this.parts;
+    const known = this.summaryOf(image);
+    const question = (abort?: AbortSignal): Promise<ImageListing> =>
+      known === undefined ? repository.listImage(image, abort) : repository.completeListing(known.summary, abort);
     return orAborted(
-      this.fresh(key, () => this.ask(key, question, fallback)),
+      // An answer that rests on the names' listing is as old as that.
+      this.fresh(key, () => this.ask(key, question, fallback), known?.askedMs),
       signal,
     );
   }
@@ -76,14 +90,23 @@ export class Listings {
   invalidate(): void {
     this.leaveAloneUntilMs = 0;
     this.answers.clear();
+    this.summed = undefined;
   }
 
-  private fresh<T>(key: string, question: () => Promise<T>): Promise<T> {
+  /** What the names' listing says of an image, while that is fresh. */
+  private summaryOf(image: string): { summary: ImageSummary; askedMs: number } | undefined {
+    const { summed } = this;
+    if (summed === undefined || this.parts.now() - summed.askedMs >= FRESH_MS) return undefined;
+    const summary = summed.images.get(image);
+    return summary === undefined ? undefined : { summary, askedMs: summed.askedMs };
+  }
+
+  private fresh<T>(key: string, question: () => Promise<T>, askedMs?: number): Promise<T> {
     const now = this.parts.now();
     const known = this.answers.get(key);
     if (known !== undefined && now - known.askedMs < FRESH_MS) return known.value as Promise<T>;
     const value = question();
-    const answer: Answer = { value, askedMs: now };
+    const answer: Answer = { value, askedMs: askedMs ?? now };
     this.answers.set(key, answer);
     value.catch(() => {
       if (this.answers.get(key) === answer) this.answers.delete(key);

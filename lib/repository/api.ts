@@ -25,6 +25,9 @@ export interface ImageListing {
   readonly nextNumber: number;
 }
 
+/** The same as far as keys alone tell it. */
+export type ImageSummary = Omit<ImageListing, 'writer'> & { readonly hasLock: boolean };
+
 /** Lends the repository a local copy of tree nodes (the mirror keeps them in LevelDB; tests in a map). */
 export interface NodeCache {
   get(id: NodeId): Promise<Buffer | undefined>;
@@ -45,6 +48,10 @@ export interface Repository {
 
   /** Names of all images that have a living snapshot or a lock, ascending. One LIST per page of images, none per image. */
   imageNames(signal?: AbortSignal): Promise<string[]>;
+  /** What the same LIST tells of each of them, in the same order. */
+  imageSummaries(signal?: AbortSignal): Promise<ImageSummary[]>;
+  /** The listing of an image that has just been summed up: no LIST, and one GET when there is a lock. */
+  completeListing(summary: ImageSummary, signal?: AbortSignal): Promise<ImageListing>;
   /** NOT_FOUND is not thrown: an unknown image has no snapshots and number 1 next. */
   listImage(image: string, signal?: AbortSignal): Promise<ImageListing>;
   /** NOT_FOUND, DAMAGED, UNSUPPORTED (a feature in `requires` that this version does not know). */

@@ -14,7 +14,15 @@ import { decodeSnapshotRecord, encodeSnapshotRecord, type SnapshotRecord } from 
 import type { WriterLock } from '../format/writer-lock.js';
 import type { ObjectStore } from '../store/object-store.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
-import type { ImageListing, NodeCache, Repository, SnapshotWriter, SnapshotWriterOptions, TreeReader } from './api.js';
+import type {
+  ImageListing,
+  ImageSummary,
+  NodeCache,
+  Repository,
+  SnapshotWriter,
+  SnapshotWriterOptions,
+  TreeReader,
+} from './api.js';
 import { BoundedMap } from './bounded-map.js';
 import { deleteSnapshot } from './deletion.js';
 import { isLiving, listedImages, NO_IMAGE } from './listings.js';
@@ -46,14 +54,22 @@ export class StoredRepository implements Repository {
   }
 
   async imageNames(signal?: AbortSignal): Promise<string[]> {
+    return (await this.imageSummaries(signal)).map(({ image }) => image);
+  }
+
+  async imageSummaries(signal?: AbortSignal): Promise<ImageSummary[]> {
     const { objects } = await this.store.list(IMAGES_PREFIX, { signal });
-    return [...listedImages(objects)].filter(([, image]) => isLiving(image)).map(([name]) => name);
+    const images = [...listedImages(objects)].filter(([, listed]) => isLiving(listed));
+    return images.map(([image, listed]) => ({ image, ...listed }));
+  }
+
+  async completeListing({ hasLock, ...listed }: ImageSummary, signal?: AbortSignal): Promise<ImageListing> {
+    return { ...listed, writer: hasLock ? await this.readLock(listed.image, signal) : null };
   }
 
   async listImage(image: string, signal?: AbortSignal): Promise<ImageListing> {
     const { objects } = await this.store.list(imagePrefix(image), { signal });
-    const { hasLock, ...listed } = listedImages(objects).get(image) ?? NO_IMAGE;
-    return { image, ...listed, writer: hasLock ? await this.readLock(image, signal) : null };
+    return this.completeListing({ image, ...(listedImages(objects).get(image) ?? NO_IMAGE) }, signal);
   }
 
   async readRecord(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {

@@ -82,6 +82,27 @@ describe('a listing', () => {
     expect(store.requests).toBe(1);
   });
 
+  test('of all images at once tells of each what its own tells, but for the lock', async () => {
+    const { repository, store } = await createWorld();
+    for (const number of [1, 2, 3]) await repository.publishRecord('a', recordOf({ number }));
+    await repository.deleteSnapshot('a', 2);
+    await repository.publishRecord('b', recordOf());
+    await repository.takeLock('b', lockOf());
+    const expected = [await repository.listImage('a'), await repository.listImage('b')];
+    store.resetCounts();
+    const summaries = await repository.imageSummaries();
+    expect(summaries.map(({ image, hasLock }) => [image, hasLock])).toEqual([
+      ['a', false],
+      ['b', true],
+    ]);
+    const listings = await Promise.all(summaries.map((summary) => repository.completeListing(summary)));
+    expect(listings).toEqual(expected);
+    expect(store.calls.map(({ operation, key }) => `${operation} ${key}`)).toEqual([
+      'list images/',
+      'get images/b/writer.json',
+    ]);
+  });
+
   test('of image a has nothing of image ab', async () => {
     const { repository } = await createWorld();
     await repository.publishRecord('ab', recordOf());

@@ -1,0 +1,57 @@
+import { expect, test } from '@jest/globals';
+import { Listings } from '../../lib/image/listings.js';
+import { silentLog } from '../../lib/util/log.js';
+import { MemoryDatabase } from '../helpers/memory-database.js';
+import { createWorld, lockOf, recordOf } from '../repository/worlds.js';
+
+const SECOND_MS = 1000;
+
+async function threeImages() {
+  const world = await createWorld();
+  for (const image of ['a', 'b', 'c']) await world.repository.publishRecord(image, recordOf());
+  await world.repository.takeLock('b', lockOf());
+  let nowMs = 0;
+  const database = new MemoryDatabase();
+  const listings = new Listings({ repository: world.repository, database, log: silentLog, now: () => nowMs });
+  world.store.resetCounts();
+  const pass = (ms: number): void => {
+    nowMs += ms;
+  };
+  return { ...world, listings, pass };
+}
+
+test('who lists the names and then looks at each image asks for one listing, and for the locks that there are', async () => {
+  const { store, listings } = await threeImages();
+  const names = await listings.names();
+  const found = [];
+  for (const name of names) found.push(await listings.listing(name));
+  expect(found.map(({ image, writer, nextNumber }) => [image, writer !== null, nextNumber])).toEqual([
+    ['a', false, 2],
+    ['b', true, 2],
+    ['c', false, 2],
+  ]);
+  expect(store.calls.map(({ operation, key }) => `${operation} ${key}`)).toEqual([
+    'list images/',
+    'get images/b/writer.json',
+  ]);
+});
+
+test('what the names told of an image gets no older than a second', async () => {
+  const { repository, store, listings, pass } = await threeImages();
+  await listings.names();
+  await repository.publishRecord('a', recordOf({ number: 2 }));
+  pass(SECOND_MS - 1);
+  expect((await listings.listing('a')).nextNumber).toBe(2);
+  pass(1);
+  store.resetCounts();
+  expect((await listings.listing('a')).nextNumber).toBe(3);
+  expect(store.calls.map(({ operation, key }) => `${operation} ${key}`)).toEqual(['list images/a/']);
+});
+
+test('what we have changed ourselves is asked for anew', async () => {
+  const { repository, listings } = await threeImages();
+  await listings.names();
+  await repository.publishRecord('a', recordOf({ number: 2 }));
+  listings.invalidate();
+  expect((await listings.listing('a')).nextNumber).toBe(3);
+});
