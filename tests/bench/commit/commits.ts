@@ -74,9 +74,9 @@ export async function runCommits(
 export async function timeCommit(mount: OurMount, image: string): Promise<Omit<CommitRound, 'plainSeconds'>> {
   const before = await storeRequests(mount);
   const began = performance.now();
-  const outcome = (await controlCommand(join(mount.mountpoint, image, 'control'), 'commit')) as { result?: unknown };
+  const result = await controlCommand(join(mount.mountpoint, image, 'control'), 'commit');
   const seconds = (performance.now() - began) / 1000;
-  const { uploadedBytes } = (outcome.result ?? outcome) as { uploadedBytes: number };
+  const { uploadedBytes } = result as { uploadedBytes: number };
   return { seconds, bytesUp: uploadedBytes, requests: (await storeRequests(mount)) - before };
 }
 
