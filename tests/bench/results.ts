@@ -13,6 +13,9 @@ import type { RequestCounts } from './request-counter.js';
 import type { BenchSettings } from './settings.js';
 import { run } from './workspace.js';
 
+/** Longer ones would make a table unreadable. */
+const LONGEST_FAILURE = 300;
+
 export type PartName = 'cold' | 'hot' | 'commit' | 'many';
 export const PART_NAMES: readonly PartName[] = ['cold', 'hot', 'commit', 'many'];
 
@@ -187,7 +190,11 @@ export async function runFacts(settings: BenchSettings, beganMs: number): Promis
   };
 }
 
-/** The sentence that a failed row carries. */
+/** The sentence that a failed row carries: one line, without the folders of this run. */
 export function failureOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').slice(0, 300);
+  const message = error instanceof Error ? error.message : String(error);
+  return message
+    .replace(/\s+/g, ' ')
+    .replace(/\/\S*\/lazydisk-bench-\w+/g, '…')
+    .slice(0, LONGEST_FAILURE);
 }

@@ -7,7 +7,7 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { mkdirSync, mkdtempSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 /** How a program ended. */
 export interface Ended {
@@ -143,9 +143,14 @@ export async function run(command: string, args: readonly string[], options: Run
 export async function must(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const { status, stdout, stderr } = await run(command, args, options);
   if (status === 0) return stdout;
-  throw new Error(
-    `${command} ${args.slice(0, 4).join(' ')}…: status ${String(status)}: ${lastLines(stderr || stdout)}`,
-  );
+  throw new Error(`${programName(command, args)}: status ${String(status)}: ${lastLines(stderr || stdout)}`);
+}
+
+/** As a reader knows it: `fio`, or `lazydisk mount` for `node …/main.js mount …`. */
+function programName(command: string, [script = '', verb = '']: readonly string[]): string {
+  return command === process.execPath
+    ? `${basename(dirname(script)) === 'cli' ? 'lazydisk' : script} ${verb}`
+    : basename(command);
 }
 
 /** Whether a program of this name is on the path. */

@@ -29,13 +29,14 @@ describe('a report', () => {
         run,
         rows: [
           { way: 'raw', title: 'a file', test: 'read-1m', data: 'cached', perSecond: [2e9, 4e9] },
-          { way: 'x', title: 'another', test: 'read-1m', data: 'cached', perSecond: [], failure: 'not | installed' },
+          { way: 'x', title: 'another', test: 'read-1m', data: 'cached', perSecond: [], failure: 'not installed' },
         ],
       },
     };
     const report = renderReport(results);
     expect(report).toContain('| a file | 3.0 (2.0–4.0) GB/s |');
-    expect(report).toContain('| another | failed: not / installed |');
+    expect(report).toContain('| another | failed |');
+    expect(report).toContain('\nFailed:\n\n- another: not installed');
     expect(report).toContain('2026-01-02, a machine, commit abc123, 2 rounds.');
   });
 

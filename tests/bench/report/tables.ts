@@ -84,7 +84,7 @@ function hotSection(results: HotResults): string {
       ...tests.map(([id]) => {
         const row = rows.find((candidate) => candidate.way === way && candidate.test === id);
         if (row === undefined) return '–';
-        if (row.failure !== undefined) return `failed: ${row.failure}`;
+        if (row.failure !== undefined) return 'failed';
         return id.endsWith('1m')
           ? `${spread(
               row.perSecond.map((bytes) => bytes / 1e9),
@@ -94,7 +94,11 @@ function hotSection(results: HotResults): string {
       }),
     ]);
     const where = data === 'cached' ? 'Data in the page cache:' : 'Data only on the disk:';
-    return `${where}\n\n${table(['way', ...tests.map(([, title]) => title)], cells)}`;
+    const failures = new Set(
+      rows.flatMap(({ title, failure }) => (failure === undefined ? [] : [`- ${title}: ${failure}`])),
+    );
+    const why = failures.size === 0 ? '' : `\n\nFailed:\n\n${[...failures].join('\n')}`;
+    return `${where}\n\n${table(['way', ...tests.map(([, title]) => title)], cells)}${why}`;
   });
   return [`### Hot: a file that is wholly local\n\n${factsLine(results.run)}`, ...parts].join('\n\n');
 }
