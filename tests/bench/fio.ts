@@ -14,6 +14,8 @@ export interface FioJob {
   readonly totalBytes?: number;
   /** Operations per second, at the most. */
   readonly rate?: number;
+  /** Each write has other bytes, for a commit would make use of it if they repeated. It costs the writer time. */
+  readonly newBytes?: boolean;
 }
 
 export interface FioResult {
@@ -23,7 +25,7 @@ export interface FioResult {
 }
 
 export async function fio(job: FioJob): Promise<FioResult> {
-  const { path, rw, blockBytes, depth, direct, sizeBytes, seconds, totalBytes, rate } = job;
+  const { path, rw, blockBytes, depth, direct, sizeBytes, seconds, totalBytes, rate, newBytes = false } = job;
   const output = await must('fio', [
     ...[
       `--name=${rw}`,
@@ -33,8 +35,8 @@ export async function fio(job: FioJob): Promise<FioResult> {
       `--size=${String(sizeBytes)}`,
     ],
     ...['--ioengine=libaio', `--iodepth=${String(depth)}`, `--direct=${direct ? '1' : '0'}`, '--invalidate=0'],
-    // Nothing that compresses or repeats: the commit would make use of it.
-    ...['--refill_buffers', '--randrepeat=0', '--allow_file_create=0', '--output-format=json'],
+    ...['--randrepeat=0', '--allow_file_create=0', '--output-format=json'],
+    ...(newBytes ? ['--refill_buffers'] : []),
     ...(seconds === undefined ? [] : ['--time_based', `--runtime=${String(seconds * 1000)}ms`]),
     ...(totalBytes === undefined ? [] : [`--io_size=${String(totalBytes)}`]),
     ...(rate === undefined ? [] : [`--rate_iops=${String(rate)}`]),

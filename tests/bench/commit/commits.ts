@@ -101,7 +101,7 @@ async function prepareHead(
   return { mount, access, bucket, image, sizes };
 }
 
-const job = (path: string): { path: string; direct: boolean } => ({ path, direct: true });
+const job = (path: string): { path: string; direct: true; newBytes: true } => ({ path, direct: true, newBytes: true });
 const diskOf = ({ mount, image }: Bench): string => join(mount.mountpoint, image, 'disk.raw');
 
 async function dirtyRun(bench: Bench): Promise<void> {

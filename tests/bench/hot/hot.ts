@@ -44,7 +44,7 @@ export async function runHot(
   const rows = new Map<string, HotRow>();
   const standing: Standing[] = [];
   for (const way of HOT_WAYS) {
-    if ((settings.quick && !way.quick) || !way.id.includes(settings.only)) continue;
+    if (settings.only === '' ? settings.quick && !way.quick : !way.id.includes(settings.only)) continue;
     try {
       standing.push({ way, place: await way.start(workspace, source) });
     } catch (error) {
