@@ -186,10 +186,14 @@ class LocalCatalogue implements Catalogue {
   ): Promise<{ image: string; number: number }> {
     assertImageName(newName);
     this.assertWritable();
-    const source = await this.find(name, options.signal);
-    if (source === undefined) throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`);
-    if (options.commit === true) await source.commit(options.signal === undefined ? {} : { signal: options.signal });
-    const number = options.number ?? (await source.cloneSource());
+    const findNumber = async (): Promise<number> => {
+      const source = await this.find(name, options.signal);
+      if (source === undefined) throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`);
+      if (options.commit === true) await source.commit(options.signal === undefined ? {} : { signal: options.signal });
+      return options.number ?? (await source.cloneSource());
+    };
+    // A listing that looks for the source travels with the other questions; only a commit must be over before them.
+    const number = options.commit === true ? await findNumber() : findNumber();
     const record = await cloneSnapshot(this.options.repository, {
       from: name,
       number,

@@ -28,9 +28,12 @@ export interface CloneOptions {
  */
 export async function cloneSnapshot(repository: Repository, options: CloneOptions): Promise<SnapshotRecord> {
   const { from, to, writerId, signal } = options;
+  // A bad name is told before anybody waits for the number.
+  const number = Promise.resolve(options.number);
+  number.catch(() => undefined);
   assertImageName(from);
   assertImageName(to);
-  const readSource = async () => repository.readRecord(from, await options.number, signal);
+  const readSource = async () => repository.readRecord(from, await number, signal);
   const [source, target] = await Promise.all([
     readSource(),
     repository.listImage(to, signal),
