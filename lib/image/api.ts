@@ -2,6 +2,7 @@
  * Contracts of the image room: what a mount (or a program that uses the library) does with images.
  */
 import type { Bytes } from '../format/geometry.js';
+import type { BootProfile } from '../format/profile.js';
 import type { RandomId } from '../format/references.js';
 import type { WriterLock } from '../format/writer-lock.js';
 
@@ -13,6 +14,29 @@ export type FillMode = 'off' | 'idle' | 'eager';
  * tried again while the image is open.
  */
 export type FillState = 'off' | 'running' | 'complete' | 'no-room' | 'failed';
+
+/** What is done with boot profiles: recorded and replayed, replayed only, nothing. */
+export type ProfileMode = 'auto' | 'replay' | 'off';
+
+/** What came of the profile by which an image was opened last on this mount. */
+export interface ReplayStatus {
+  /** The image whose profile it was, an ancestor's for a clone; null: there was none. */
+  readonly from: string | null;
+  /** What was fetched by it, bytes of the image in whole chunks, and what of that nobody has touched so far. */
+  readonly prefetchedBytes: Bytes;
+  readonly unusedBytes: Bytes;
+  /** Whether this boot is still being recorded. */
+  readonly recording: boolean;
+}
+
+/** Outcome of a hydration: every chunk of the snapshot is on this host. */
+export interface HydrateOutcome {
+  readonly image: string;
+  readonly localBytes: Bytes;
+  /** What travelled, or was proven to be right, for it: bytes of the image in whole chunks. */
+  readonly fetchedBytes: Bytes;
+  readonly durationMs: number;
+}
 
 /** Something that reads like a raw disk: a snapshot or a head. */
 export interface Disk {
@@ -115,6 +139,10 @@ export interface ImageStatus {
   /** Whether a read of the image may have to ask the store. */
   readonly needsStore: boolean;
   readonly fill: FillState;
+  /** null: the image was not opened on this mount, or profiles are off. */
+  readonly profile: ReplayStatus | null;
+  /** How far a hydration of the image is; null: none runs. */
+  readonly hydrating: { readonly arrivedBytes: Bytes; readonly totalBytes: Bytes } | null;
   readonly dirtyBytes: Bytes;
   /** Bytes that the layers' data files occupy on the local disk. */
   readonly layerAllocatedBytes: Bytes;
@@ -144,6 +172,20 @@ export interface Image {
   commit(options: { label?: string; signal?: AbortSignal }): Promise<CommitOutcome>;
   /** BUSY while the head is open or a commit runs. `number` undefined: the base. */
   revert(number?: number): Promise<void>;
+  /**
+   * Makes the head's base, or a snapshot, local. BUSY: the image is being hydrated; NO_SPACE, NOT_FOUND, UNREACHABLE, DAMAGED;
+   * ABORTED when the catalogue is closed.
+   */
+  hydrate(number?: number): Promise<HydrateOutcome>;
+  /** The boot profile that is kept with this image; null: it has none of its own. DAMAGED, UNREACHABLE. */
+  profile(): Promise<BootProfile | null>;
+  /**
+   * Keeps what was touched of the disk since this mount has it as the image's profile, whatever there was. CONFLICT: nothing
+   * was touched; READ_ONLY, UNREACHABLE, REFUSED.
+   */
+  recordProfile(): Promise<BootProfile>;
+  /** Also when there is none. READ_ONLY, UNREACHABLE, REFUSED. */
+  dropProfile(): Promise<void>;
   status(): Promise<ImageStatus>;
 }
 

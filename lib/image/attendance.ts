@@ -12,10 +12,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RandomId } from '../format/references.js';
 import type { ParentReference } from '../format/snapshot-record.js';
 import { hasCode, messageOf } from '../util/errors.js';
-import type { Log } from '../util/log.js';
-import type { FillMode, FillState } from './api.js';
+import type { FillMode, FillState, ReplayStatus } from './api.js';
 import type { Base, Bases } from './base.js';
 import { fill } from './fill.js';
+import { ProfileRun } from './profile-run.js';
+import type { ProfileParts } from './profile-run.js';
 import { ReadaheadStreams } from './readahead.js';
 
 /** Of which image a base is opened: whose profile counts. */
@@ -26,10 +27,9 @@ export interface Subject {
   readonly parent: ParentReference | null;
 }
 
-export interface AttendanceParts {
+export interface AttendanceParts extends ProfileParts {
   readonly bases: Bases;
   readonly fill: FillMode;
-  readonly log: Log;
 }
 
 /** After a fill that the store has failed, the next one waits so long, then twice as long, up to the most, milliseconds. */
@@ -40,6 +40,10 @@ const LONGEST_PAUSE_MS = 600_000;
 export class Attendances {
   private readonly open = new Map<Base, { readonly attendance: Attendance; users: number }>();
   private readonly ending = new Set<Promise<void>>();
+  /** What the last first open of a base came to, also after its end. */
+  private readonly runs = new WeakMap<Base, ProfileRun>();
+  /** Bounds what is put at the end. */
+  private readonly putting = new AbortController();
   private closed = false;
 
   constructor(private readonly parts: AttendanceParts) {}
@@ -66,9 +70,15 @@ export class Attendances {
     return this.open.get(base)?.attendance.fillState ?? 'off';
   }
 
-  /** Ends all and waits for it. Nothing begins any more. */
-  async close(): Promise<void> {
+  /** null: the base was not opened, or profiles are off. */
+  replayStatus(base: Base): ReplayStatus | null {
+    return this.runs.get(base)?.status() ?? null;
+  }
+
+  /** Ends all and waits for it; what is still being put then, until the signal fires. Nothing begins any more. */
+  async close(signal: AbortSignal): Promise<void> {
     this.closed = true;
+    signal.addEventListener('abort', () => this.putting.abort(), { once: true });
     for (const [base, { attendance }] of this.open) this.end(base, attendance);
     await Promise.all(this.ending);
   }
@@ -81,7 +91,12 @@ export class Attendances {
       return;
     }
     this.parts.bases.retain(base);
-    this.open.set(base, { attendance: new Attendance(base, subject, reason, this.parts), users: 1 });
+    const stopping = new AbortController();
+    const isBoot = reason === 'first-open' && this.parts.profile !== 'off';
+    const run = isBoot ? new ProfileRun(base, subject, this.parts, stopping.signal) : undefined;
+    if (run !== undefined) this.runs.set(base, run);
+    const attendance = new Attendance(base, subject, run, this.parts, stopping, this.putting.signal);
+    this.open.set(base, { attendance, users: 1 });
   }
 
   private end(base: Base, attendance: Attendance): void {
@@ -99,17 +114,19 @@ export class Attendances {
 
 class Attendance {
   fillState: FillState = 'off';
-  private readonly stopping = new AbortController();
-  private readonly works: Promise<void>[];
+  private readonly works: readonly Promise<void>[];
 
   constructor(
     private readonly base: Base,
     private readonly subject: Subject,
-    reason: 'first-open' | 'moved',
+    run: ProfileRun | undefined,
     private readonly parts: AttendanceParts,
+    private readonly stopping: AbortController,
+    putting: AbortSignal,
   ) {
-    void reason;
-    this.works = [this.readAhead(), this.keepFilled()];
+    // What the profile names goes first: until it has been asked for, nobody knows what is near to the boot.
+    const replayed = run?.replay() ?? Promise.resolve();
+    this.works = [this.readAhead(), replayed.then(() => run?.record(putting)), replayed.then(() => this.keepFilled())];
   }
 
   async end(): Promise<void> {

@@ -17,7 +17,7 @@ import type { KnownPlaces, Repository, TreeReader } from '../repository/api.js';
 import { cloneSnapshot } from '../repository/clone.js';
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
-import type { Catalogue, FillMode, Health } from './api.js';
+import type { Catalogue, FillMode, Health, ProfileMode } from './api.js';
 import { Attendances } from './attendance.js';
 import { Bases } from './base.js';
 import type { CommitStep } from './commit.js';
@@ -46,6 +46,7 @@ export interface CatalogueOptions {
   readonly readOnly: boolean;
   /** What an open image does beside serving. Default: off. */
   readonly fill?: FillMode;
+  readonly profile?: ProfileMode;
   readonly log: Log;
   /** Milliseconds since 1970; for tests. */
   readonly now?: () => number;
@@ -77,7 +78,16 @@ class LocalCatalogue implements Catalogue {
     const { repository, mirror, fence, planes, trees, known, log, stateId, bootId } = options;
     this.listings = new Listings({ repository, database: options.database, log, now });
     const bases = new Bases({ mirror, trees, fence, known });
-    this.attendances = new Attendances({ bases, fill: options.fill ?? 'off', log });
+    this.attendances = new Attendances({
+      bases,
+      store: repository.store,
+      readRecord: (image, number, signal) => this.listings.record(image, number, signal),
+      fill: options.fill ?? 'off',
+      profile: options.profile ?? 'off',
+      readOnly: options.readOnly,
+      log,
+      now,
+    });
     const heads: HeadParts = {
       bases,
       attendances: this.attendances,
@@ -215,7 +225,7 @@ class LocalCatalogue implements Catalogue {
     const signal = AbortSignal.timeout(timeoutMs);
     // A commit that is cut off leaves its layers as they are; the next start asks whether it has happened.
     this.closing.abort();
-    await this.attendances.close();
+    await this.attendances.close(signal);
     const images = [...new Set([...this.images.values(), ...this.own.values()])];
     for (const image of images) await image.settled();
     const heads = images.flatMap((image) => image.ownHead ?? []);

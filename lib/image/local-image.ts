@@ -4,17 +4,23 @@
  * Without a head of its own files, an image's head is the newest snapshot: it follows what other hosts publish, at every
  * look. A head with files follows only while it is clean, closed and not locked by us.
  */
+import type { BootProfile } from '../format/profile.js';
 import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import type { ImageListing } from '../repository/api.js';
+import { dropProfile, readProfile, writeProfile } from '../repository/profiles.js';
 import { orAborted } from '../util/abort.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
-import type { CommitOutcome, Health, Image, ImageStatus, SnapshotInfo } from './api.js';
+import type { CommitOutcome, Health, HydrateOutcome, Image, ImageStatus, SnapshotInfo } from './api.js';
+import { mergedRanges } from './boot-profile.js';
 import { commitHead, reconcile } from './commit.js';
 import type { CommitParts } from './commit.js';
+import type { Base } from './base.js';
+import { hydrate } from './hydrate.js';
 import { LocalHead } from './head.js';
 import type { HeadParts } from './head.js';
 import type { Listings } from './listings.js';
+import { touchedChunks } from './profile-run.js';
 import { SnapshotDisk } from './snapshot-disk.js';
 
 export interface ImageParts {
@@ -29,6 +35,8 @@ export interface ImageParts {
 export class LocalImage implements Image {
   private committing: Promise<unknown> = Promise.resolve();
   private reverting = false;
+  private hydration: ImageStatus['hydrating'] = null;
+  private hydrated: Promise<HydrateOutcome> | undefined;
   private readonly disks = new Map<number, SnapshotDisk>();
   private looking: Promise<LocalHead | undefined> | undefined;
 
@@ -105,9 +113,10 @@ export class LocalImage implements Image {
     return outcome;
   }
 
-  /** Resolves when no commit runs. */
+  /** Resolves when no commit and no hydration runs. */
   async settled(): Promise<void> {
     await this.committing;
+    await this.hydrated?.catch(() => undefined);
   }
 
   async revert(number?: number): Promise<void> {
@@ -147,6 +156,8 @@ export class LocalImage implements Image {
       localBytes: base?.localBytes() ?? 0,
       missingBytes,
       needsStore: missingBytes > 0,
+      profile: (base && heads.attendances.replayStatus(base)) ?? null,
+      hydrating: this.hydration,
       fill: base === undefined ? 'off' : heads.attendances.fillState(base),
       dirtyBytes: head?.disk.dirtyBytes() ?? 0,
       layerAllocatedBytes: head?.disk.layerAllocatedBytes() ?? 0,
@@ -158,6 +169,73 @@ export class LocalImage implements Image {
       lock,
       lockIsOurs: head?.record.lockHeld === true || lock?.stateId === heads.stateId,
     };
+  }
+
+  async hydrate(number?: number): Promise<HydrateOutcome> {
+    if (this.hydration !== null) throw new LazydiskError('BUSY', `${this.name} is being hydrated: wait for its end.`);
+    const { heads, closing } = this.parts;
+    const { bases, mirror } = heads;
+    this.hydration = { arrivedBytes: 0, totalBytes: 0 };
+    try {
+      const base = await this.acquireBase(number);
+      this.hydration = { arrivedBytes: 0, totalBytes: base.missingBytes() };
+      try {
+        this.hydrated = hydrate(base, {
+          image: this.name,
+          quotaBytes: mirror.statistics().quotaBytes,
+          signal: closing,
+          onProgress: (arrivedBytes) => {
+            if (this.hydration !== null) this.hydration = { ...this.hydration, arrivedBytes };
+          },
+        });
+        return await this.hydrated;
+      } finally {
+        await bases.release(base);
+      }
+    } finally {
+      this.hydration = null;
+    }
+  }
+
+  /** The base of the head, or of a snapshot; to be given back. NOT_FOUND. */
+  private async acquireBase(number: number | undefined): Promise<Base> {
+    const { bases } = this.parts.heads;
+    if (number !== undefined) return bases.acquire(await this.livingRecord(number));
+    const head = await this.head();
+    if (head !== undefined) {
+      const base = head.disk.currentBase;
+      bases.retain(base);
+      return base;
+    }
+    const newest = (await this.snapshots()).at(-1);
+    if (newest === undefined) throw new LazydiskError('NOT_FOUND', `${this.name} has no snapshot yet: commit first.`);
+    return bases.acquire(await this.livingRecord(newest));
+  }
+
+  profile(): Promise<BootProfile | null> {
+    return readProfile(this.parts.heads.repository.store, this.name);
+  }
+
+  async recordProfile(): Promise<BootProfile> {
+    this.assertWritable();
+    const { heads } = this.parts;
+    const base = (await this.head())?.disk.currentBase;
+    const touched = base === undefined ? [] : touchedChunks(base);
+    if (base === undefined || touched.length === 0) {
+      throw new LazydiskError(
+        'CONFLICT',
+        `Nothing of ${this.name} was read on this mount: boot it from disk.raw, then record.`,
+      );
+    }
+    const ranges = mergedRanges([], touched, base.tree.chunkSizeBytes);
+    const profile = { formatVersion: 1, imageId: this.id, timeMs: heads.now(), boots: 1, ranges } as const;
+    await writeProfile(heads.repository.store, this.name, profile);
+    return profile;
+  }
+
+  async dropProfile(): Promise<void> {
+    this.assertWritable();
+    await dropProfile(this.parts.heads.repository.store, this.name);
   }
 
   /** Whose are the records that came since? Adopts what we published before we were killed. */

@@ -1,5 +1,6 @@
 /** The commands of a tree as the control API offers them: a failed outcome becomes the error that it was. */
-import type { CommitOutcome } from '../../lib/image/api.js';
+import type { BootProfile } from '../../lib/format/profile.js';
+import type { CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
 import type { MountStack } from '../service/daemon.js';
 import { throwIfFailed, type CloneResult, type Commands } from '../tree/commands.js';
 import type { CommandOutcome } from '../tree/outcomes.js';
@@ -23,6 +24,8 @@ export function controlCommands({
     },
     keepFlat: (image, number) => flats.keepFlat(image, number),
     dropFlat: async (image, number) => ({ dropped: await flats.dropFlat(image, number) }),
+    hydrate: async (image, number) => resultOf<HydrateOutcome>(await commands.hydrate(image, number)),
+    recordProfile: async (image) => resultOf<{ profile: BootProfile }>(await commands.recordProfile(image)).profile,
     status: () => status(),
     imageStatus: (image) => imageStatus(image),
   };

@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { FillMode } from '../../lib/image/api.js';
+import type { FillMode, ProfileMode } from '../../lib/image/api.js';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import { runUntilEnd } from '../service/daemon-process.js';
 import { launch, type LaunchOutcome } from '../service/launch.js';
@@ -17,6 +17,8 @@ import { defineVerb, parseCount, parseSeconds, type VerbContext } from './verb.j
 /** Reads of guests wait so long for a store that is away. */
 const DEFAULT_OUTAGE_MS = 300_000;
 const FILL_MODES: readonly FillMode[] = ['off', 'idle', 'eager'];
+const PROFILE_MODES: readonly ProfileMode[] = ['auto', 'replay', 'off'];
+const DEFAULT_PROFILE: ProfileMode = 'auto';
 /** An idle link costs nothing, and a guest that finds its disk local is the point (docs/decisions/0012). */
 const DEFAULT_FILL: FillMode = 'idle';
 /** A quota below this could not hold the chunks of the requests that run at once. */
@@ -61,6 +63,11 @@ export const mountVerb = defineVerb({
         type: 'string',
         describe: 'most stored bytes a second that a fill fetches, as 20M (default: what guests leave of the link)',
       })
+      .option('profile', {
+        choices: PROFILE_MODES,
+        default: DEFAULT_PROFILE,
+        describe: 'boot profiles: record and replay them, replay them only, or neither',
+      })
       .option('workers', {
         type: 'string',
         describe: 'threads that serve reads and writes (default: as many as cores, at least 8)',
@@ -102,6 +109,7 @@ export const mountVerb = defineVerb({
       driver: options.driver,
       fill: options.fill,
       maxFillBytesPerSecond: options.maxFill === undefined ? null : parseFillRate(options.maxFill),
+      profile: options.profile,
       workers: options.workers === undefined ? null : parseCount(options.workers, '--workers', 1, 64),
       readOnly: options.readOnly,
       allowOther: options.allowOther,

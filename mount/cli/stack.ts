@@ -134,6 +134,7 @@ async function mountLayers(parts: Parts): Promise<LiveMount> {
     planes: driver.planes,
     readOnly: settings.readOnly,
     fill: settings.fill,
+    profile: settings.profile,
     log,
   });
   const flats = keep('flat files', await FlatFiles.open(join(cacheDirectory, 'flat')));

@@ -4,10 +4,12 @@ import { commitVerb } from './commit.js';
 import { deleteVerb } from './delete.js';
 import { exportVerb } from './export.js';
 import { flattenVerb } from './flatten.js';
+import { hydrateVerb } from './hydrate.js';
 import { importVerb } from './import.js';
 import { initVerb } from './init.js';
 import { listVerb } from './list.js';
 import { mountVerb } from './mount.js';
+import { profileVerb } from './profile.js';
 import { revertVerb } from './revert.js';
 import { statusVerb } from './status.js';
 import { unlockVerb } from './unlock.js';
@@ -29,6 +31,8 @@ export const VERBS: readonly Verb[] = [
   upgradeVerb,
   unlockVerb,
   mountVerb,
+  hydrateVerb,
+  profileVerb,
   statusVerb,
   flattenVerb,
   unmountVerb,

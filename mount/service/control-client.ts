@@ -2,7 +2,8 @@
  * Asks a daemon over its control socket. Errors of the daemon are thrown as the LazydiskError that they were there.
  */
 import { request as httpRequest } from 'node:http';
-import type { CommitOutcome } from '../../lib/image/api.js';
+import type { BootProfile } from '../../lib/format/profile.js';
+import type { CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { FlatResult } from '../tree/flat-snapshots.js';
 import type { ImageStatusDocument, MountStatus } from '../tree/status-schema.js';
@@ -42,6 +43,14 @@ export class ControlClient implements ControlCommands {
 
   async dropFlat(image: string, number: number): Promise<{ dropped: boolean }> {
     return (await this.post('drop-flat', { image, number })) as { dropped: boolean };
+  }
+
+  async hydrate(image: string, number?: number): Promise<HydrateOutcome> {
+    return (await this.post('hydrate', { image, ...(number === undefined ? {} : { number }) })) as HydrateOutcome;
+  }
+
+  async recordProfile(image: string): Promise<BootProfile> {
+    return (await this.post('record-profile', { image })) as BootProfile;
   }
 
   async unmount(): Promise<void> {

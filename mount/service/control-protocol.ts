@@ -5,7 +5,8 @@
  * had met them itself. The HTTP status repeats the code for other clients.
  */
 import * as z from 'zod';
-import type { CommitOutcome } from '../../lib/image/api.js';
+import type { BootProfile } from '../../lib/format/profile.js';
+import type { CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
 import { LazydiskError, messageOf, type ErrorCode } from '../../lib/util/errors.js';
 import type { FlatResult } from '../tree/flat-snapshots.js';
 import type { ImageStatusDocument, MountStatus } from '../tree/status-schema.js';
@@ -27,6 +28,8 @@ export interface ControlCommands {
   keepFlat(image: string, number: number): Promise<FlatResult>;
   /** Removes that file; `dropped` is false when there was none. */
   dropFlat(image: string, number: number): Promise<{ dropped: boolean }>;
+  hydrate(image: string, number?: number): Promise<HydrateOutcome>;
+  recordProfile(image: string): Promise<BootProfile>;
   status(): Promise<MountStatus>;
   /** NOT_FOUND. */
   imageStatus(image: string): Promise<ImageStatusDocument>;
@@ -45,6 +48,8 @@ export const REQUESTS = {
   unlock: z.strictObject({ image }),
   'keep-flat': z.strictObject({ image, number: z.int().positive() }),
   'drop-flat': z.strictObject({ image, number: z.int().positive() }),
+  hydrate: z.strictObject({ image, number }),
+  'record-profile': z.strictObject({ image }),
   unmount: z.strictObject({}),
 } as const;
 

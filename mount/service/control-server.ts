@@ -3,7 +3,7 @@
  *
  *   GET  /status                  the whole mount
  *   GET  /images/NAME/status      one image
- *   POST /commit /clone /revert /unlock /unmount    bodies as in control-protocol.ts
+ *   POST /commit /clone /revert /unlock /hydrate /record-profile /unmount    bodies as in control-protocol.ts
  *
  * A request stays open for as long as its work takes (a commit may take hours); a client that goes away does not cancel it.
  * Only who may open the socket may ask: the file's mode is the whole of the access control.
@@ -131,6 +131,12 @@ async function post(name: RequestName, body: unknown, commands: ControlCommands)
       const { image, number } = checked(name, body);
       return await commands.dropFlat(image, number);
     }
+    case 'hydrate': {
+      const { image, number } = checked(name, body);
+      return await commands.hydrate(image, number);
+    }
+    case 'record-profile':
+      return await commands.recordProfile(checked(name, body).image);
     case 'unmount':
       checked(name, body);
       return await commands.unmount();

@@ -152,6 +152,9 @@ function commandsOf(parts: DaemonParts): ControlCommands {
     unlock: (image) => commands.unlock(image),
     keepFlat: (image, number) => during(`a flat copy of ${image}`, () => commands.keepFlat(image, number)),
     dropFlat: (image, number) => commands.dropFlat(image, number),
+    // Ends with the mount: what has come by then is kept.
+    hydrate: (image, number) => commands.hydrate(image, number),
+    recordProfile: (image) => commands.recordProfile(image),
     status: () => commands.status(),
     imageStatus: (image) => commands.imageStatus(image),
     unmount: () => unmount(parts, running),

@@ -7,12 +7,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Catalogue, CommitOutcome, Image } from '../../lib/image/api.js';
+import type { Catalogue, CommitOutcome, HydrateOutcome, Image } from '../../lib/image/api.js';
+import type { BootProfile } from '../../lib/format/profile.js';
 import { assertImageName } from '../../lib/format/keys.js';
 import { MAX_LABEL_LENGTH } from '../../lib/format/snapshot-record.js';
 import { hasCode, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
-import { formatControlCommand, HELP, type ControlCommand, type Scope } from './control/grammar.js';
+import { formatControlCommand, HELP, type ControlCommand, type ProfileAction, type Scope } from './control/grammar.js';
 import type { CommandOutcome, OutcomeError, OutcomeHistory, Outcomes, RunningCommand } from './outcomes.js';
 
 /** What `clone` answers. */
@@ -29,6 +30,13 @@ export interface RevertResult {
 /** What `unlock` answers. */
 export interface UnlockResult {
   readonly image: string;
+}
+
+/** What `profile` answers. */
+export interface ProfileResult {
+  readonly image: string;
+  /** null: there is none, or it was dropped. */
+  readonly profile: BootProfile | null;
 }
 
 export interface CommandsOptions {
@@ -50,7 +58,7 @@ export const MAX_RUNNING_COMMANDS = 64;
 export const RELEASE_GRACE_MS = 500;
 const RELEASE_POLL_MS = 20;
 
-type ChangingCommand = Exclude<ControlCommand, { verb: 'help' }>;
+type RunnableCommand = Exclude<ControlCommand, { verb: 'help' }>;
 
 export class Commands {
   /** Ids of one run begin alike, so that they differ from those of earlier runs in the kept list. */
@@ -84,6 +92,16 @@ export class Commands {
     return this.run({ verb: 'unlock', image });
   }
 
+  /** Makes what the head stands on, or a snapshot, local. `result`: HydrateOutcome. */
+  hydrate(image: string, number?: number): Promise<CommandOutcome> {
+    return this.run({ verb: 'hydrate', image, number });
+  }
+
+  /** Keeps what was touched of the head's disk as the image's boot profile. `result`: ProfileResult. */
+  recordProfile(image: string): Promise<CommandOutcome> {
+    return this.run({ verb: 'profile', image, action: 'record' });
+  }
+
   /** The outcome of a finished command, or undefined when it is not (or no longer) known. */
   outcome(id: string): CommandOutcome | undefined {
     return this.options.outcomes.get(id);
@@ -111,10 +129,10 @@ export class Commands {
     return this.#record(shown, image ?? null, () => Promise.reject(error));
   }
 
-  private run(command: ChangingCommand): Promise<CommandOutcome> {
+  private run(command: RunnableCommand): Promise<CommandOutcome> {
     const image = command.image ?? null;
     return this.#record(formatControlCommand(command), image, async () => {
-      if (this.options.readOnly)
+      if (this.options.readOnly && changesSomething(command))
         throw new LazydiskError('READ_ONLY', 'This mount is read-only: mount without --read-only to change images.');
       if (this.runningCount() > MAX_RUNNING_COMMANDS) {
         throw new LazydiskError('BUSY', `${MAX_RUNNING_COMMANDS} commands are running: wait for one to end.`);
@@ -124,9 +142,9 @@ export class Commands {
   }
 
   async #execute(
-    command: ChangingCommand,
+    command: RunnableCommand,
     image: string,
-  ): Promise<CommitOutcome | CloneResult | RevertResult | UnlockResult> {
+  ): Promise<CommitOutcome | CloneResult | RevertResult | UnlockResult | HydrateOutcome | ProfileResult> {
     const { catalogue } = this.options;
     switch (command.verb) {
       case 'commit':
@@ -144,6 +162,10 @@ export class Commands {
       case 'unlock':
         await afterRelease(() => catalogue.unlock(image));
         return { image };
+      case 'hydrate':
+        return (await this.#find(image)).hydrate(command.number);
+      case 'profile':
+        return { image, profile: await profileAfter(await this.#find(image), command.action) };
     }
   }
 
@@ -168,6 +190,17 @@ export class Commands {
     await outcomes.finished(outcome);
     return outcome;
   }
+}
+
+/** What a read-only mount refuses. Its cache is its own. */
+function changesSomething(command: RunnableCommand): boolean {
+  return command.verb !== 'hydrate' && !(command.verb === 'profile' && command.action === 'show');
+}
+
+async function profileAfter(image: Image, action: ProfileAction): Promise<BootProfile | null> {
+  if (action === 'record') return image.recordProfile();
+  if (action === 'drop') await image.dropProfile();
+  return image.profile();
 }
 
 /** Throws what a failed outcome says; the code is the same that the verb rejected with. */

@@ -9,11 +9,13 @@ import type {
   Disk,
   Head,
   HeadOwner,
+  HydrateOutcome,
   Health,
   Image,
   ImageStatus,
   SnapshotInfo,
 } from '../../lib/image/api.js';
+import type { BootProfile } from '../../lib/format/profile.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 
 const BLOCK = 4096;
@@ -120,6 +122,7 @@ export class FakeCatalogue implements Catalogue {
 }
 
 export class FakeImage implements Image {
+  bootProfile: BootProfile | null = null;
   readonly id = randomBytes(16).toString('hex');
   readonly published = new Map<number, Snapshot>();
   currentHead: FakeHead | undefined;
@@ -199,6 +202,31 @@ export class FakeImage implements Image {
     this.currentHead = new FakeHead(this, base === null ? Buffer.alloc(0) : this.#published(base).bytes, base);
   }
 
+  hydrate(number?: number): Promise<HydrateOutcome> {
+    const bytes = number === undefined ? CHUNK_SIZE : this.#published(number).bytes.length;
+    return Promise.resolve({ image: this.name, localBytes: bytes, fetchedBytes: bytes, durationMs: 1 });
+  }
+
+  profile(): Promise<BootProfile | null> {
+    return Promise.resolve(this.bootProfile);
+  }
+
+  recordProfile(): Promise<BootProfile> {
+    this.bootProfile = {
+      formatVersion: 1,
+      imageId: this.id,
+      timeMs: this.catalogue.tick(),
+      boots: 1,
+      ranges: [{ offsetBytes: 0, lengthBytes: 2 * CHUNK_SIZE, unusedBoots: 0 }],
+    };
+    return Promise.resolve(this.bootProfile);
+  }
+
+  dropProfile(): Promise<void> {
+    this.bootProfile = null;
+    return Promise.resolve();
+  }
+
   async status(): Promise<ImageStatus> {
     const head = await this.head();
     return {
@@ -211,6 +239,8 @@ export class FakeImage implements Image {
       missingBytes: 0,
       needsStore: false,
       fill: 'off',
+      profile: null,
+      hydrating: null,
       dirtyBytes: head?.isDirty() === true ? head.bytes.length : 0,
       layerAllocatedBytes: head?.isDirty() === true ? head.bytes.length : 0,
       layers: 1,

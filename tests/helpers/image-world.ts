@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { Catalogue, FillMode, Head } from '../../lib/image/api.js';
+import type { Catalogue, FillMode, Head, ProfileMode } from '../../lib/image/api.js';
 import { openCatalogue } from '../../lib/image/catalogue.js';
 import type { CommitStep } from '../../lib/image/commit.js';
 import { LocalHead } from '../../lib/image/head.js';
@@ -45,6 +45,8 @@ export class ImageWorld {
     private readonly fence: WorkerFence,
     private readonly planes: PlaneFeed,
     private readonly fill: FillMode,
+    private readonly profile: ProfileMode,
+    private readonly readOnly: boolean,
   ) {}
 
   static async open(
@@ -56,6 +58,8 @@ export class ImageWorld {
       fence?: WorkerFence;
       planes?: PlaneFeed;
       fill?: FillMode;
+      profile?: ProfileMode;
+      readOnly?: boolean;
     } = {},
   ): Promise<ImageWorld> {
     const store = options.store ?? new FaultyStore(new MemoryStore());
@@ -71,6 +75,8 @@ export class ImageWorld {
       options.fence ?? noWorkers,
       options.planes ?? noFeed,
       options.fill ?? 'off',
+      options.profile ?? 'off',
+      options.readOnly ?? false,
     );
     await world.start();
     return world;
@@ -133,8 +139,9 @@ export class ImageWorld {
       known: new LocalPlaces(this.database),
       fence: this.fence,
       planes: this.planes,
-      readOnly: false,
+      readOnly: this.readOnly,
       fill: this.fill,
+      profile: this.profile,
       log: silentLog,
       onCommitStep: (step) => {
         this.onCommitStep(step);

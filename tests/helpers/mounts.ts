@@ -59,7 +59,7 @@ export async function mountAgain(
 }
 
 /** Nothing travels that no read has asked for, unless a test wants it: so that requests can be counted. */
-const QUIET = { '--fill': 'off' };
+const QUIET = { '--fill': 'off', '--profile': 'off' };
 
 /** The defaults as options, but for those that are given. */
 function without(defaults: Readonly<Record<string, string>>, given: readonly string[]): string[] {

@@ -21,6 +21,15 @@ const COMMITTED = {
   durationMs: 5,
 };
 
+const HYDRATED = { image: 'vm', localBytes: 2, fetchedBytes: 1, durationMs: 3 };
+const PROFILE = {
+  formatVersion: 1,
+  imageId: 'a'.repeat(32),
+  timeMs: 1,
+  boots: 1,
+  ranges: [{ offsetBytes: 0, lengthBytes: 65_536, unusedBoots: 0 }],
+} as const;
+
 /** Remembers what it was asked and answers something recognisable. */
 class FakeCommands implements ControlCommands {
   readonly asked: unknown[] = [];
@@ -47,6 +56,14 @@ class FakeCommands implements ControlCommands {
   dropFlat: ControlCommands['dropFlat'] = (image, number) => {
     this.asked.push(['dropFlat', image, number]);
     return Promise.resolve({ dropped: number === 1 });
+  };
+  hydrate: ControlCommands['hydrate'] = (image, number) => {
+    this.asked.push(['hydrate', image, number]);
+    return Promise.resolve(HYDRATED);
+  };
+  recordProfile: ControlCommands['recordProfile'] = (image) => {
+    this.asked.push(['recordProfile', image]);
+    return Promise.resolve(PROFILE);
   };
   unmount: ControlCommands['unmount'] = () => {
     this.asked.push(['unmount']);
@@ -102,6 +119,9 @@ test('every command arrives with its arguments and brings its answer back', asyn
   await client.unlock('vm');
   expect(await client.keepFlat('vm', 2)).toMatchObject({ image: 'vm', number: 2, dataBytes: 512 });
   expect(await client.dropFlat('vm', 2)).toEqual({ dropped: false });
+  expect(await client.hydrate('vm')).toEqual(HYDRATED);
+  expect(await client.hydrate('vm', 2)).toEqual(HYDRATED);
+  expect(await client.recordProfile('vm')).toEqual(PROFILE);
   await client.unmount();
   expect(commands.asked).toEqual([
     ['commit', 'vm', 'after update'],
@@ -113,6 +133,9 @@ test('every command arrives with its arguments and brings its answer back', asyn
     ['unlock', 'vm'],
     ['keepFlat', 'vm', 2],
     ['dropFlat', 'vm', 2],
+    ['hydrate', 'vm', undefined],
+    ['hydrate', 'vm', 2],
+    ['recordProfile', 'vm'],
     ['unmount'],
   ]);
   expect(await client.status()).toEqual({ schemaVersion: 1 });

@@ -14,6 +14,12 @@ function command(image: fc.Arbitrary<string | undefined>): fc.Arbitrary<ControlC
     fc.record({ verb: fc.constant('clone' as const), image, newName: name, number, commit: fc.boolean() }),
     fc.record({ verb: fc.constant('revert' as const), image, number }),
     fc.record({ verb: fc.constant('unlock' as const), image }),
+    fc.record({ verb: fc.constant('hydrate' as const), image, number }),
+    fc.record({
+      verb: fc.constant('profile' as const),
+      image,
+      action: fc.constantFrom('show' as const, 'record' as const, 'drop' as const),
+    }),
     fc.constant<ControlCommand>({ verb: 'help' }),
   );
 }
@@ -64,6 +70,8 @@ describe('the grammar of control files', () => {
   test.each([
     ['clone src new @3', { verb: 'clone', image: 'src', newName: 'new', number: 3, commit: false }],
     ['commit vm two words', { verb: 'commit', image: 'vm', label: 'two words' }],
+    ['hydrate vm @2', { verb: 'hydrate', image: 'vm', number: 2 }],
+    ['profile vm record', { verb: 'profile', image: 'vm', action: 'record' }],
     ['unlock vm', { verb: 'unlock', image: 'vm' }],
   ])('%j in the file of the mount', (line, expected) => expect(parseControlLine('mount', line)).toEqual(expected));
 
@@ -80,6 +88,12 @@ describe('the grammar of control files', () => {
     ['image', 'revert 3'],
     ['image', 'revert @-1'],
     ['image', 'unlock now'],
+    ['image', 'hydrate 3'],
+    ['image', 'hydrate @3 @4'],
+    ['image', 'profile'],
+    ['image', 'profile replay'],
+    ['image', 'profile show now'],
+    ['mount', 'profile show'],
     ['image', 'help me'],
     ['image', 'commit \u0007'],
     ['image', 'commit a\u0000b'],

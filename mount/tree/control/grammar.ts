@@ -3,6 +3,7 @@
  *
  *     commit [LABEL…]                  clone NEW [@N] [--commit]
  *     revert [@N]                      unlock
+ *     profile show|record|drop         hydrate [@N]
  *     help
  *
  * In the control file of the whole mount every verb but `help` takes the image as its first word (`clone SRC NEW @3`).
@@ -24,9 +25,14 @@ export type ControlCommand =
       readonly number: number | undefined;
       readonly commit: boolean;
     }
+  | { readonly verb: 'hydrate'; readonly image: string | undefined; readonly number: number | undefined }
   | { readonly verb: 'revert'; readonly image: string | undefined; readonly number: number | undefined }
   | { readonly verb: 'unlock'; readonly image: string | undefined }
+  | { readonly verb: 'profile'; readonly image: string | undefined; readonly action: ProfileAction }
   | { readonly verb: 'help' };
+
+/** What can be done with a boot profile. */
+export type ProfileAction = 'show' | 'record' | 'drop';
 
 /** What `help` answers. */
 export const HELP: Record<Scope, readonly string[]> = {
@@ -35,6 +41,8 @@ export const HELP: Record<Scope, readonly string[]> = {
     'commit IMAGE [LABEL…]: publish what was written to IMAGE/disk.raw as its next snapshot',
     'revert IMAGE [@N]: throw away what was not committed; disk.raw must not be open',
     'unlock IMAGE: give up the lock of an image without changes, so that another host can write',
+    'hydrate IMAGE [@N]: fetch all of what IMAGE/disk.raw stands on, or of a snapshot, so that it needs the store no more',
+    'profile IMAGE show|record|drop: the boot profile of IMAGE; record keeps what was read of disk.raw since the mount has it',
     'help: this list',
   ],
   image: [
@@ -42,6 +50,8 @@ export const HELP: Record<Scope, readonly string[]> = {
     'clone NEW [@N] [--commit]: make the image NEW from a snapshot (the newest, or @N)',
     'revert [@N]: throw away what was not committed; disk.raw must not be open',
     'unlock: give up the lock of an image without changes, so that another host can write',
+    'hydrate [@N]: fetch all of what disk.raw stands on, or of a snapshot, so that it needs the store no more',
+    'profile show|record|drop: the boot profile; record keeps what was read of disk.raw since the mount has it',
     'help: this list',
   ],
 };
@@ -57,7 +67,9 @@ export function parseControlLine(scope: Scope, line: string): ControlCommand | u
     return { verb };
   }
   if (!isVerb(verb)) {
-    throw usage(`Expected commit, clone, revert, unlock or help, got ${quoted(verb)}: write help to see them all.`);
+    throw usage(
+      `Expected commit, clone, revert, unlock, hydrate, profile or help, got ${quoted(verb)}: write help to see them all.`,
+    );
   }
   const [image, rest] = scope === 'mount' ? takeImage(verb, afterVerb) : [undefined, afterVerb];
   switch (verb) {
@@ -66,7 +78,10 @@ export function parseControlLine(scope: Scope, line: string): ControlCommand | u
     case 'clone':
       return { verb, image, ...parseClone(words(rest)) };
     case 'revert':
-      return { verb, image, number: parseRevert(words(rest)) };
+    case 'hydrate':
+      return { verb, image, number: parseOnlyNumber(verb, words(rest)) };
+    case 'profile':
+      return { verb, image, action: parseAction(words(rest)) };
     case 'unlock':
       assertNothing(verb, words(rest));
       return { verb, image };
@@ -79,14 +94,13 @@ export function formatControlCommand(command: ControlCommand): string {
   if (command.verb !== 'help' && command.image !== undefined) parts.push(command.image);
   if (command.verb === 'commit' && command.label !== '') parts.push(command.label);
   if (command.verb === 'clone') parts.push(command.newName);
-  if ((command.verb === 'clone' || command.verb === 'revert') && command.number !== undefined) {
-    parts.push(`@${command.number}`);
-  }
+  if ('number' in command && command.number !== undefined) parts.push(`@${command.number}`);
+  if (command.verb === 'profile') parts.push(command.action);
   if (command.verb === 'clone' && command.commit) parts.push('--commit');
   return parts.join(' ');
 }
 
-const VERBS = ['commit', 'clone', 'revert', 'unlock'] as const;
+const VERBS = ['commit', 'clone', 'revert', 'unlock', 'hydrate', 'profile'] as const;
 
 function isVerb(word: string): word is (typeof VERBS)[number] {
   return (VERBS as readonly string[]).includes(word);
@@ -117,9 +131,18 @@ function parseClone(args: readonly string[]): { newName: string; number: number 
   return { newName, number: parseNumber(numbers[0]), commit };
 }
 
-function parseRevert(args: readonly string[]): number | undefined {
-  assertNothing('revert', args.slice(1));
+function parseOnlyNumber(verb: string, args: readonly string[]): number | undefined {
+  assertNothing(verb, args.slice(1));
   return parseNumber(args[0]);
+}
+
+function parseAction(args: readonly string[]): ProfileAction {
+  const [action, ...surplus] = args;
+  if (action !== 'show' && action !== 'record' && action !== 'drop') {
+    throw usage(`Expected show, record or drop after profile, got ${quoted(action ?? '')}.`);
+  }
+  assertNothing('profile', surplus);
+  return action;
 }
 
 /** `@N`. Eight digits at most, as in the repository. */
