@@ -27,7 +27,7 @@ import { parseTrace, touchedGrains } from '../trace.js';
 import { delay, isInstalled, must, type Workspace } from '../workspace.js';
 import { DOWNLOADS, LOCAL } from './downloads.js';
 import { NEIGHBOURS } from './neighbours.js';
-import { mountOurs, OURS, profiledImage, requireMountOption, verb } from './ours.js';
+import { mountOurs, OURS, profiledImage, requireMountOption, verb, withoutProfile } from './ours.js';
 import type { ColdContext, ColdWay } from './way.js';
 
 const WAYS: readonly ColdWay[] = [...OURS, ...NEIGHBOURS, ...DOWNLOADS, LOCAL];
@@ -59,9 +59,10 @@ export async function runCold(
     small: await describeNeed(workspace, prepared.images.small),
     large: await describeNeed(workspace, prepared.images.large),
   };
+  const profileFailures = new Map<ImageName, string>();
   for (const image of Object.values(prepared.images)) {
     await recordProfile(workspace, prepared, image).catch((error: unknown) => {
-      say(`no profile of ${image.name}: ${failureOf(error)}`);
+      profileFailures.set(image.name, `no profile of the ${image.name} image: ${failureOf(error)}`);
     });
   }
 
@@ -75,7 +76,9 @@ export async function runCold(
         const key = `${name} ${way.id}`;
         const before = rows.get(key) ?? { image: name, way: way.id, title: way.title, kind: way.kind, rounds: [] };
         if (before.failure !== undefined) continue;
-        const after = await addRound(before, () => measure(workspace, way, name, prepared, links));
+        const after = await addRound(before, () =>
+          measure(way, contextOf(workspace, prepared, links, prepared.images[name], profileFailures.get(name)), links),
+        );
         rows.set(key, after);
         say(lineOf(after));
       }
@@ -100,27 +103,26 @@ async function addRound(row: ColdRow, measureRound: () => Promise<ColdRound>): P
   }
 }
 
-function contextOf(workspace: Workspace, prepared: Prepared, links: Links, image: PreparedImage): ColdContext {
+function contextOf(
+  workspace: Workspace,
+  prepared: Prepared,
+  links: Links,
+  image: PreparedImage,
+  profileFailure?: string,
+): ColdContext {
   return {
-    ...{ workspace, prepared, image },
+    ...{ workspace, prepared, image, profileFailure },
     s3: { ...prepared.access, endpoint: links.s3.url },
     http: links.http.url,
   };
 }
 
-async function measure(
-  workspace: Workspace,
-  way: ColdWay,
-  name: ImageName,
-  prepared: Prepared,
-  links: Links,
-): Promise<ColdRound> {
+async function measure(way: ColdWay, context: ColdContext, links: Links): Promise<ColdRound> {
   for (const program of way.needs) {
     if (!(await isInstalled(program))) throw new Error(`${program} is not installed`);
   }
+  const { workspace, image } = context;
   return workspace.scope(async () => {
-    const image = prepared.images[name];
-    const context = contextOf(workspace, prepared, links, image);
     const replay = await prepareReplay(workspace, { trace: TRACE, original: image.path, access: way.access });
     await way.prepare?.(context);
     await Promise.all([links.s3.reset(), links.http.reset()]);
@@ -187,7 +189,7 @@ async function watchIdle(workspace: Workspace, prepared: Prepared, links: Links)
   return workspace.scope(async () => {
     const { s3 } = contextOf(workspace, prepared, links, prepared.images.small);
     const url = repositoryUrl(prepared.bucket, 'default');
-    const mount = await mountOurs(workspace, { url, access: s3 }, []);
+    const mount = await mountOurs(workspace, { url, access: s3 }, await withoutProfile());
     const file = await open(join(mount.mountpoint, 'small', 'disk.raw'), 'r+');
     try {
       await file.read(randomBytes(4096), 0, 4096, 0);

@@ -64,6 +64,11 @@ async function known(pairs: readonly (readonly [string, string])[]): Promise<str
   return kept;
 }
 
+/** The options of a mount that neither uses nor records a profile. */
+export async function withoutProfile(): Promise<string[]> {
+  return known([['--profile', 'off']]);
+}
+
 /** Name of the clone that has a profile. */
 export const profiledImage = ({ name }: PreparedImage): string => `${name}-profiled`;
 
@@ -80,10 +85,10 @@ interface Variant extends Pick<ColdWay, 'images' | 'rounds' | 'quick'> {
 
 function ours(variant: Variant): ColdWay {
   const { id, title, images, rounds, quick, compression = 'default', options = [], withProfile = false } = variant;
-  const mount = async ({ workspace, prepared, s3 }: ColdContext): Promise<OurMount> => {
-    if (withProfile) await requireMountOption('--profile');
+  const mount = async ({ workspace, prepared, s3, profileFailure }: ColdContext): Promise<OurMount> => {
+    if (withProfile && profileFailure !== undefined) throw new Error(profileFailure);
     for (const [option] of options) await requireMountOption(option);
-    const profile = withProfile ? [] : await known([['--profile', 'off']]);
+    const profile = withProfile ? [] : await withoutProfile();
     const url = repositoryUrl(prepared.bucket, compression);
     return mountOurs(workspace, { url, access: s3 }, [...options.flat(), ...profile]);
   };

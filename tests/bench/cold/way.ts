@@ -37,4 +37,6 @@ export interface ColdContext {
   readonly s3: S3Access;
   /** The HTTP server over the link, `http://127.0.0.1:port`. */
   readonly http: string;
+  /** Why the image has no recorded profile, if it has none. */
+  readonly profileFailure: string | undefined;
 }

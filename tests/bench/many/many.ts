@@ -3,7 +3,7 @@
  * slow link. The mount is there before, as on a host; all files are opened at once.
  */
 import { join, resolve } from 'node:path';
-import { mountOurs, requireMountOption } from '../cold/ours.js';
+import { mountOurs, requireMountOption, withoutProfile } from '../cold/ours.js';
 import { lazydisk, prepareImages, repositoryUrl, type Prepared } from '../images.js';
 import { startRemoteLink, type RemoteLink } from '../link-process.js';
 import { monotonicSeconds, prepareReplay } from '../replay.js';
@@ -63,11 +63,11 @@ async function bootTogether(
   { clones, variant }: ManyRow,
 ): Promise<ManyRound> {
   return workspace.scope(async () => {
-    const options = variant === 'fill-off' ? ['--fill', 'off'] : [];
+    const fill = variant === 'fill-off' ? ['--fill', 'off'] : [];
     if (variant === 'fill-off') await requireMountOption('--fill');
     const access = { ...prepared.access, endpoint: link.url };
     const url = repositoryUrl(prepared.bucket, 'default');
-    const mount = await mountOurs(workspace, { url, access }, options);
+    const mount = await mountOurs(workspace, { url, access }, [...fill, ...(await withoutProfile())]);
     const files = { trace: TRACE, original: prepared.images.small.path, access: 'rw' } as const;
     const replays = [];
     for (let index = 0; index < clones; index += 1) replays.push(await prepareReplay(workspace, files));
