@@ -26,8 +26,8 @@ import { WorkerPool } from './worker-pool.js';
 import { COUNT_FORWARDED, COUNT_READ_BYTES, COUNT_READS, COUNT_WRITE_BYTES, COUNT_WRITES } from './worker-messages.js';
 
 /**
- * A worker that reads from a slow disk serves nobody else meanwhile. With data that is only on the disk, eight give twice the
- * random reads of two on a machine with two cores, and cost nothing when all is in memory (docs/PERFORMANCE.md).
+ * A worker that reads from a slow disk serves nobody else meanwhile, so their number bounds what one slow disk holds up. More
+ * than cores cost nothing when all is in memory (docs/PERFORMANCE.md).
  */
 const LEAST_WORKERS = 8;
 const MOST_WORKERS = 64;
