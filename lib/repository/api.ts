@@ -126,6 +126,8 @@ export interface SnapshotWriterOptions {
    * the store is not said. The bytes may be kept for as long as they are not changed.
    */
   readonly onHashed?: ((id: ChunkId, bytes: Uint8Array) => void) | undefined;
+  /** Called once for each chunk's bytes when the writer will not read them again: whoever made them may use them anew. */
+  readonly onRead?: ((bytes: Uint8Array) => void) | undefined;
 }
 
 export interface SnapshotProgress {
@@ -151,7 +153,7 @@ export interface SnapshotWriter {
   /**
    * Says what chunk `chunk` holds: exactly chunkSizeBytes bytes (zero-padded at the end of the image), or null for zeros. A
    * chunk of zero bytes counts as null. Resolves when there is room for more, not when it is stored. The bytes must not
-   * change afterwards. Each chunk at most once.
+   * change before `onRead` names them. Each chunk at most once.
    */
   put(chunk: ChunkNumber, bytes: Uint8Array | null): Promise<void>;
   /**

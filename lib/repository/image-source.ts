@@ -2,7 +2,8 @@
  * What an import reads: a file (its holes are known and skipped), a block device, or a stream whose size shows at its end.
  *
  * A source yields the image's chunks in order, zero-padded at the end; null for a chunk that is a hole. Files are read
- * several chunks ahead.
+ * several chunks ahead, into memory that is used again: allocating a chunk costs more than reading it, and an image has
+ * thousands.
  */
 import { constants } from 'node:fs';
 import { open, readFile, type FileHandle } from 'node:fs/promises';
@@ -19,7 +20,9 @@ export interface ImageSource {
   /** null: it shows at the end. */
   readonly sizeBytes: Bytes | null;
   /** In order, from chunk 0, without gaps. USAGE (another format), IO, CONFLICT (changed while it was read). */
-  chunks(chunkSizeBytes: Bytes): AsyncIterable<Buffer | null>;
+  chunks(chunkSizeBytes: Bytes): AsyncIterable<Uint8Array | null>;
+  /** A chunk that `chunks` has given is not needed any more: its memory may hold a later one. */
+  giveBack(chunk: Uint8Array): void;
   /** The size, once `chunks` has ended. */
   finalSizeBytes(): Bytes;
   close(): Promise<void>;
@@ -52,6 +55,8 @@ export function streamSource(stream: Readable, name: string, raw: boolean): Imag
 }
 
 class FileSource implements ImageSource {
+  readonly #free: Uint8Array[] = [];
+
   constructor(
     private readonly file: FileHandle,
     private readonly path: string,
@@ -59,8 +64,8 @@ class FileSource implements ImageSource {
     private readonly modifiedNs: bigint | null,
   ) {}
 
-  async *chunks(chunkSizeBytes: Bytes): AsyncGenerator<Buffer | null> {
-    const ahead: Promise<Buffer | null>[] = [];
+  async *chunks(chunkSizeBytes: Bytes): AsyncGenerator<Uint8Array | null> {
+    const ahead: Promise<Uint8Array | null>[] = [];
     let dataFrom = 0;
     let dataTo = 0;
     for (let offset = 0; offset < this.sizeBytes; offset += chunkSizeBytes) {
@@ -74,6 +79,10 @@ class FileSource implements ImageSource {
     }
     while (ahead.length > 0) yield await ahead.shift()!;
     await this.#assertUnchanged();
+  }
+
+  giveBack(chunk: Uint8Array): void {
+    this.#free.push(chunk);
   }
 
   finalSizeBytes(): Bytes {
@@ -96,8 +105,9 @@ class FileSource implements ImageSource {
     }
   }
 
-  async #read(offset: number, end: number, chunkSizeBytes: number): Promise<Buffer> {
-    const bytes = Buffer.alloc(chunkSizeBytes);
+  async #read(offset: number, end: number, chunkSizeBytes: number): Promise<Uint8Array> {
+    const bytes = this.#free.pop() ?? Buffer.allocUnsafeSlow(chunkSizeBytes);
+    bytes.fill(0, end - offset);
     for (let done = offset; done < end;) {
       const { bytesRead } = await this.file.read(bytes, done - offset, end - done, done).catch((error: unknown) => {
         throw new LazydiskError('IO', `${this.path} can't be read at ${done}: ${messageOf(error)}.`, { cause: error });
@@ -155,6 +165,9 @@ class StreamSource implements ImageSource {
     if (!this.raw) refuseForeignEnd(end, this.name);
     if (filled > 0) yield full();
   }
+
+  /** The pieces of a stream are fresh memory anyway. */
+  giveBack(): void {}
 
   finalSizeBytes(): Bytes {
     return this.#readBytes;

@@ -118,6 +118,7 @@ async function writeChunks(
     known: options.known ?? noKnownPlaces,
     trees: options.trees ?? repository.trees(),
     signal,
+    onRead: (bytes) => source.giveBack(bytes),
     onProgress: ({ processedBytes, uploadedBytes }) =>
       onProgress?.({
         processedBytes: Math.min(processedBytes, source.sizeBytes ?? processedBytes),

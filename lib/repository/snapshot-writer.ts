@@ -170,6 +170,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
 
   #enqueue(chunk: ChunkNumber, given: Uint8Array | null): void {
     const bytes = given === null || isZero(given) ? null : given;
+    if (bytes === null && given !== null) this.#options.onRead?.(given);
     const id = bytes === null ? null : this.#hashes.add(() => this.#hash(bytes));
     id?.catch(() => undefined); // awaited in its turn
     this.#heldBytes += bytes?.length ?? 0;
@@ -210,7 +211,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
       const hashed = hashedOf.get(chunk);
       const known = unchanged.get(chunk) ?? (hashed === undefined ? undefined : places.get(hashed.id));
       if (hashed === undefined || known !== undefined) {
-        this.#heldBytes -= bytes?.length ?? 0;
+        if (bytes !== null) this.#wasRead(bytes);
         this.#decided.push({ chunk, reference: known ?? null });
       } else {
         this.#decided.push({ ...hashed, coded: this.#code(hashed) });
@@ -253,16 +254,22 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   async #place({ id, bytes, coded }: Extract<Decided, Hashed>): Promise<ChunkReference> {
     const placed = this.#placed.get(id);
     if (placed !== undefined) {
-      this.#heldBytes -= bytes.length;
+      this.#wasRead(bytes);
       return placed;
     }
     // A chunk of this run may have been placed so long ago that it is forgotten.
     const payload = coded === 'placed in this run' ? await encodePayload(this.codec, bytes) : await coded;
-    this.#heldBytes += payload.stored.length - bytes.length;
     const reference = { id, ...this.#chunkSegments.append(id, payload, bytes.length) };
+    this.#heldBytes += reference.storedBytes;
+    this.#wasRead(bytes);
     this.#placed.set(id, reference);
     this.#coming.delete(id);
     return reference;
+  }
+
+  #wasRead(bytes: Uint8Array): void {
+    this.#heldBytes -= bytes.length;
+    this.#options.onRead?.(bytes);
   }
 
   /** Places that other runs have given to chunks, in a form that this repository allows. */

@@ -116,6 +116,39 @@ describe('a snapshot writer', () => {
     for (const [id, bytes] of seen) expect(sha256(bytes)).toBe(id);
   });
 
+  test.each(['none', 'zstd'] as const)('never reads bytes that it has given back (%s)', async (compression) => {
+    const { repository } = await createWorld(compression);
+    const known = memoryKnownPlaces();
+    const sizeBytes = 400 * CHUNK;
+    const base = await publish(repository, 'vm', new Map([[1, 1]]), sizeBytes);
+    await writeTree(repository, new Map([[0, 9]]), { sizeBytes, known });
+    // Unchanged, zeros, known, new, and new twice.
+    const puts = [
+      [1, 1],
+      [2, 0],
+      [3, 9],
+      ...[...Array(100).keys()].map((n) => [10 + n, 10 + (n % 60)] as const),
+    ] as const;
+    const given = puts.map(([, seed]) => chunkOf(seed));
+    const back: Uint8Array[] = [];
+    const writer = repository.writeSnapshot({
+      chunkSizeBytes: CHUNK,
+      sizeBytes,
+      base,
+      known,
+      trees: repository.trees(),
+      onRead: (bytes) => back.push(bytes.fill(0xee)),
+    });
+    for (const [index, [chunk]] of puts.entries()) await writer.put(chunk, given[index]!);
+    const tree = { ...(await writer.finish()), sizeBytes, chunkSizeBytes: CHUNK };
+    expect(new Set(back)).toEqual(new Set(given));
+    expect(back).toHaveLength(given.length);
+    const seeds = [...Array(80).keys()];
+    expect([...(await readBack(repository, tree, seeds))]).toEqual(
+      puts.filter(([, seed]) => seed !== 0).map(([...p]) => p),
+    );
+  });
+
   test('closes segments at 16 MiB and bounds what it holds', async () => {
     const { repository, store } = await createWorld();
     const writer = repository.writeSnapshot({
