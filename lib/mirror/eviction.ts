@@ -1,6 +1,8 @@
 /**
  * How slots leave: unpublish, then wait for the fence, then await the delete of the record, then punch.
  *
+ * Who leaves: the clock decides (clock.ts), among the chunks on probation while these are many (probation.ts).
+ *
  *   1. In one synchronous turn: the clock's victims become `unpublished` and vanish from every map.
  *   2. The fence: after it, no worker acts on a map that it loaded before.
  *   3. A victim that was asked for meanwhile has been rescued (nothing of it was touched) and stays. The others are `leaving`.
@@ -175,16 +177,31 @@ export class Eviction {
     for (const pool of pools) {
       if (pool.table.usedSlots === 0) break;
       const wanted = Math.min(ROUND_SLOTS, Math.ceil(bytes / pool.chunkSizeBytes));
-      const face = {
-        slots: pool.table.slots,
-        referenced: pool.open().referenced,
-        mayLeave: (slot: SlotNumber) => pool.table.mayLeave(slot),
-      };
-      const { victims, hand } = sweep(face, pool.hand, wanted);
-      pool.hand = hand;
-      if (victims.length > 0) return { pool, victims };
+      const { table } = pool;
+      const onlyProbation = table.probation.leavesFirst(table.usedSlots);
+      const victims =
+        (onlyProbation ? this.sweepPool(pool, wanted, (slot) => table.probation.has(slot)) : undefined) ??
+        this.sweepPool(pool, wanted, () => true);
+      if (victims !== undefined) return { pool, victims };
     }
     return undefined;
+  }
+
+  /** Victims among the slots for which `isEligible`; undefined: none of them may leave. */
+  private sweepPool(
+    pool: SlotPool,
+    wanted: number,
+    isEligible: (slot: SlotNumber) => boolean,
+  ): readonly SlotNumber[] | undefined {
+    const { table } = pool;
+    const face = {
+      slots: table.slots,
+      referenced: pool.open().referenced,
+      mayLeave: (slot: SlotNumber) => isEligible(slot) && table.mayLeave(slot),
+    };
+    const { victims, hand } = sweep(face, pool.hand, wanted);
+    pool.hand = hand;
+    return victims.length > 0 ? victims : undefined;
   }
 
   /** Resolves to how many slots left. Must begin in the turn in which the victims were chosen. */

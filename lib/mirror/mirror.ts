@@ -129,7 +129,9 @@ class LocalMirror implements Mirror {
     const { table, maps } = this.slots.pool(map.chunkSizeBytes);
     for (const { chunk, reference } of wanted) {
       const slot = table.find(reference.id);
-      if (slot !== undefined && table.state(slot) === KEPT) maps.publish(map, chunk, slot);
+      if (slot === undefined || table.state(slot) !== KEPT) continue;
+      table.probation.wantedAgain(slot);
+      maps.publish(map, chunk, slot);
     }
   }
 

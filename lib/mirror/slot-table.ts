@@ -16,6 +16,7 @@
 import type { Bytes, SlotNumber } from '../format/geometry.js';
 import type { ChunkId } from '../format/references.js';
 import { ID_BYTES, IdIndex } from './id-index.js';
+import { Probation } from './probation.js';
 
 /** States of a slot. */
 export const FREE = 0;
@@ -35,6 +36,7 @@ export class SlotTable {
   /** Binary ids by slot. */
   ids: Buffer = Buffer.alloc(0);
   private states = new Uint8Array(0);
+  readonly probation = new Probation();
   private readonly index = new IdIndex(this);
   private readonly pins = new Map<SlotNumber, number>();
   /** Slots from here on were never used. */
@@ -113,6 +115,7 @@ export class SlotTable {
   keep(slot: SlotNumber, id: ChunkId): void {
     if (this.state(slot) === FILLING) {
       this.fillingSlots--;
+      this.probation.entered(slot, id);
       this.ids.write(id, slot * ID_BYTES, 'hex');
       this.index.add(slot);
     }
@@ -182,8 +185,12 @@ export class SlotTable {
   }
 
   private forget(slot: SlotNumber): void {
-    if (this.state(slot) === FILLING) this.fillingSlots--;
-    else this.index.remove(slot);
+    if (this.state(slot) === FILLING) {
+      this.fillingSlots--;
+    } else {
+      this.probation.left(slot, this.idOf(slot), this.usedSlots);
+      this.index.remove(slot);
+    }
   }
 
   private take(slot: SlotNumber, state: SlotState): void {

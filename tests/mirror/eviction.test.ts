@@ -99,6 +99,44 @@ describe('eviction', () => {
     expect(place.source.requests).toHaveLength(40);
   });
 
+  test('a scan does not empty the mirror of what was opened twice', async () => {
+    const boot = place.source.addSegment('boot', 1, 12);
+    const scan = place.source.addSegment('scan', 100, 100);
+    const mirror = await place.open({ quotaBytes: 20 * CHUNK });
+    for (let open = 0; open < 2; open++) {
+      const map = mirror.createMap(CHUNK, 12);
+      await mirror.publishLocal(map, wanted(boot));
+      (await mirror.ensure(map, wanted(boot), 'demand')).release();
+      for (let n = 0; n < 12; n++) readChunk(mirror, map, n);
+    }
+    const scanned = mirror.createMap(CHUNK, 100);
+    for (let n = 0; n < 100; n++) {
+      (await mirror.ensure(scanned, wanted(scan.slice(n, n + 1), n), 'demand')).release();
+      readChunk(mirror, scanned, n);
+    }
+    expect(mirror.statistics().evictedChunks).toBeGreaterThanOrEqual(92);
+    const requests = place.source.requests.length;
+    const map = mirror.createMap(CHUNK, 12);
+    (await mirror.ensure(map, wanted(boot), 'demand')).release();
+    expect(place.source.requests).toHaveLength(requests);
+  });
+
+  test('a chunk that is fetched again soon after it has left is spared by a scan', async () => {
+    const [again] = place.source.addSegment('again', 1, 1);
+    const scan = place.source.addSegment('scan', 100, 100);
+    const mirror = await place.open({ quotaBytes: 12 * CHUNK });
+    const map = mirror.createMap(CHUNK, 101);
+    const scanUntil = async (from: number, to: number) => {
+      for (let n = from; n < to; n++) (await mirror.ensure(map, wanted([scan[n]!], n), 'demand')).release();
+    };
+    (await mirror.ensure(map, wanted([again!], 100), 'demand')).release();
+    await scanUntil(0, 12);
+    expect(map.words[100]).toBe(SLOT_UNKNOWN);
+    (await mirror.ensure(map, wanted([again!], 100), 'demand')).release();
+    await scanUntil(12, 100);
+    expect(holds(readChunk(mirror, map, 100), 1)).toBe(true);
+  });
+
   test('a record that can not be written does not stop the mirror, and nothing old is believed afterwards', async () => {
     const chunks = place.source.addSegment('s', 1, 12);
     const mirror = await place.open({ quotaBytes: 4 * CHUNK });
