@@ -51,7 +51,7 @@ export async function prepareReplay(
   return {
     run: async (path) => {
       program.child.stdin?.write(`${path}\n`);
-      const answer = JSON.parse(await nextLine(program, 1)) as ReplayTimes | { readonly error: string };
+      const answer = JSON.parse(await withinLimit(nextLine(program, 1))) as ReplayTimes | { readonly error: string };
       if ('error' in answer) throw new Error(answer.error);
       return answer;
     },
@@ -69,6 +69,21 @@ async function nextLine(program: Background, index: number): Promise<string> {
       program.child.once('exit', () => setTimeout(resolve, 20));
     });
   }
+}
+
+/** A boot that takes longer is no rival, and the other ways want their turn. */
+const LIMIT_SECONDS = 120;
+
+async function withinLimit<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`the boot was not done in ${String(LIMIT_SECONDS)} s`));
+    }, LIMIT_SECONDS * 1000);
+  });
+  return Promise.race([work, limit]).finally(() => {
+    clearTimeout(timer);
+  });
 }
 
 const ALIGNMENT = 4096;

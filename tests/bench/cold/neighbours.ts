@@ -3,7 +3,7 @@
  *
  * s3backer's own --test mode sleeps on purpose, so it runs against the real server; naming a region would make it put the bucket
  * into the host name. nbdkit 1.32's curl plugin sends one request
- * at a time. QEMU's http driver needs qemu-block-extra and a backing file that is nested in a raw node.
+ * at a time. rclone without its cache reopens the object at each jump: 114 s and 7 GB for this boot. QEMU's http driver needs qemu-block-extra and a backing file that is nested in a raw node.
  */
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -140,9 +140,9 @@ const s3fs: ColdWay = {
 
 const rclone: ColdWay = {
   id: 'rclone',
-  title: 'rclone mount, as it comes',
+  title: 'rclone mount with its full cache',
   kind: 'on-demand',
-  access: 'ro',
+  access: 'rw',
   needs: ['rclone'],
   images: BOTH,
   rounds: 'first',
@@ -152,7 +152,7 @@ const rclone: ColdWay = {
     const folder = workspace.newFolder('rclone');
     const program = workspace.startProgram(
       'rclone',
-      ['mount', `bench:${prepared.bucket}/raw`, mountpoint, '--read-only', '--cache-dir', folder],
+      ['mount', `bench:${prepared.bucket}/raw`, mountpoint, '--vfs-cache-mode', 'full', '--cache-dir', folder],
       { env: rcloneEnvironment(s3) },
     );
     workspace.undoLater(() => unmountIfMounted(mountpoint));
