@@ -22,7 +22,12 @@ export const testDriver: TestDriver = chosen(process.env['LAZYDISK_TEST_DRIVER']
 
 /** `test` where the driver has the feature, else `test.skip`. */
 export function testWith(feature: DriverFeature): typeof test | typeof test.skip {
-  return FEATURES[testDriver].includes(feature) ? test : test.skip;
+  return supports(feature) ? test : test.skip;
+}
+
+/** Whether the driver has the feature: for tests that can do without it. */
+export function supports(feature: DriverFeature): boolean {
+  return FEATURES[testDriver].includes(feature);
 }
 
 /** `test` on one driver, for what is a fact of that one alone. */

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { checksumOf, makeSparseFile, readRange } from '../helpers/contents.js';
+import { supports } from '../helpers/driver.js';
 import { commit, importFile, MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountAgain, mountRepository } from '../helpers/mounts.js';
 import { start } from '../helpers/processes.js';
@@ -38,7 +39,12 @@ describe.each(REPOSITORY_KINDS)('several processes against a plain buffer (%s)',
     const processes = models.map((model, lane) =>
       start(
         process.execPath,
-        [TOOL, mounted.path(name), model, ...[seed, lane, LANES, SIZE, 4000].map((number) => String(number))],
+        [
+          TOOL,
+          mounted.path(name),
+          model,
+          ...[seed, lane, LANES, SIZE, 4000, supports('discard') ? 1 : 0].map((number) => String(number)),
+        ],
         { timeoutMs: 120_000 },
       ),
     );

@@ -1,15 +1,15 @@
 /**
- * model-process.mjs FILE MODEL SEED LANE LANES SIZE STEPS: one of several processes that change the same file at once, each only in
+ * model-process.mjs FILE MODEL SEED LANE LANES SIZE STEPS DISCARDS: one of several processes that change the same file at once, each only in
  * its own lanes (ranges of 13 sectors, so that neighbours share blocks), and that check each read against a plain buffer.
  * At its end it writes its buffer to MODEL, whose own lanes are what the file must hold, for whoever started it to compare with a
- * snapshot. Operations: reads, writes of any alignment, punches, zero ranges, fsync.
+ * snapshot. Operations: reads, writes of any alignment, punches and zero ranges (with DISCARDS 0, writes of zeros instead), fsync.
  */
 import { closeSync, fsyncSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { fallocate } from '../../dist/lib/util/syscalls.js';
 
 const LANE_BYTES = 13 * 512;
 const [file, modelFile, ...numbers] = process.argv.slice(2);
-const [seed, lane, lanes, size, steps] = numbers.map(Number);
+const [seed, lane, lanes, size, steps, discards] = numbers.map(Number);
 let state = (seed * 2654435761 + lane * 40503) >>> 0;
 const random = (below) => {
   state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -37,7 +37,9 @@ for (let step = 0; step < steps; step++) {
     if (writeSync(descriptor, bytes, 0, length, offset) !== length) throw new Error('short write');
   } else if (kind < 9) {
     model.fill(0, offset, offset + length);
-    fallocate(descriptor, random(2) === 0 ? 'punch-hole' : 'zero-range-keep-size', offset, length);
+    const mode = random(2) === 0 ? 'punch-hole' : 'zero-range-keep-size';
+    if (discards === 1) fallocate(descriptor, mode, offset, length);
+    else if (writeSync(descriptor, Buffer.alloc(length), 0, length, offset) !== length) throw new Error('short write');
   } else if (random(4) === 0) {
     fsyncSync(descriptor);
   }
