@@ -129,7 +129,7 @@ const s3fs: ColdWay = {
     const mountpoint = workspace.newMountpoint();
     const program = workspace.startProgram('s3fs', [
       ...[prepared.bucket, mountpoint, '-f', '-o', `url=${s3.endpoint}`, '-o', 'use_path_request_style'],
-      ...['-o', `passwd_file=${passwords}`, '-o', 'sigv4', '-o', 'ro', '-o', 'compat_dir', '-o', `tmpdir=${folder}`],
+      ...['-o', `passwd_file=${passwords}`, '-o', 'sigv4', '-o', 'ro', '-o', `tmpdir=${folder}`],
     ]);
     workspace.undoLater(() => unmountIfMounted(mountpoint));
     const path = join(mountpoint, rawKey(image.name));
