@@ -16,7 +16,7 @@ import type { ChunkSource, FetchPriority } from './api.js';
 import { FirstByteTimes } from './hedge.js';
 import { LinkEstimate } from './link-estimate.js';
 import { URGENCY } from './priority.js';
-import { RateLimit } from './rate-limit.js';
+import { RateLimit } from '../util/rate-limit.js';
 import { FetchCounts, Run, type Landing, type RunParts, type Shipment } from './run.js';
 import { decideStart, type LinkBounds, type LinkLoad } from './start-decision.js';
 import { WaitingChunks } from './waiting.js';

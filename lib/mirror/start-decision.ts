@@ -8,7 +8,7 @@
  *   - A run of the background is a quarter of the window: small beside what demand would wait for, large enough that few
  *     requests are needed. A demand run takes neighbours from lower lines along, at most one run above the window.
  *   - A link of which less than a run is known is never left idle: one run of the background may always travel.
- *   - Fill starts only as far as its rate allows (rate-limit.ts).
+ *   - Fill starts only as far as its rate allows (lib/util/rate-limit.ts).
  */
 import type { Bytes } from '../format/geometry.js';
 import type { FetchPriority } from './api.js';

@@ -1,6 +1,7 @@
 /** What every store checks at the beginning of a call, and the listing rules that stores without a server share. */
 import { allowManyWaits } from '../util/abort.js';
 import { LazydiskError } from '../util/errors.js';
+import type { Clock } from './clock.js';
 import { compareKeys } from './keys.js';
 import type { ByteRange, Listing, StoredObject } from './object-store.js';
 
@@ -22,6 +23,23 @@ export function onAbort(signal: AbortSignal | undefined, callback: () => void): 
   allowManyWaits(signal);
   signal.addEventListener('abort', callback, { once: true });
   return () => signal.removeEventListener('abort', callback);
+}
+
+/** Resolves after `delayMs`; rejects with ABORTED when the signal fires first. It must not have fired yet. */
+export function pause(
+  delayMs: number,
+  { clock, signal, location }: { clock: Clock; signal: AbortSignal | undefined; location: string },
+): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    const cancelTimer = clock.after(delayMs, () => {
+      stopListening();
+      resolve();
+    });
+    const stopListening = onAbort(signal, () => {
+      cancelTimer();
+      reject(abortedError(location));
+    });
+  });
 }
 
 /** Throws USAGE unless the range is one: whole numbers, at least one byte. */

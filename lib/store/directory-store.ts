@@ -21,7 +21,7 @@ import { checkRange, keyExists, noSuchKey, rangePastEnd, throwIfAborted } from '
 import { directoryError, linkError } from './directory-errors.js';
 import { listDirectory } from './directory-listing.js';
 import { checkKey, checkPrefix, TEMPORARY_DIRECTORY } from './keys.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from './object-store.js';
 
 export class DirectoryStore implements ObjectStore {
   readonly location: string;
@@ -58,13 +58,10 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
-  async put(
-    key: string,
-    bytes: Uint8Array,
-    options: CallOptions & { readonly ifAbsent?: boolean } = {},
-  ): Promise<void> {
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
     checkKey(key);
     throwIfAborted(options.signal, this.location);
+    await options.pace?.(bytes.length, options.signal);
     const exclusive = options.ifAbsent === true;
     try {
       await this.checkRoot();

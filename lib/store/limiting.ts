@@ -9,7 +9,7 @@
  * are meant to be wider than those, and protect memory and the server from all users of the store together.
  */
 import { abortedError } from './calls.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from './object-store.js';
 import { Semaphore, type Release } from './semaphore.js';
 
 export interface LimitingOptions {
@@ -65,7 +65,7 @@ class LimitingStore implements ObjectStore {
     return this.within(this.reads, bytes, options.signal, () => this.store.get(key, options));
   }
 
-  put(key: string, bytes: Uint8Array, options: CallOptions & { readonly ifAbsent?: boolean } = {}): Promise<void> {
+  put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
     return this.within(this.writes, bytes.length, options.signal, () => this.store.put(key, bytes, options));
   }
 

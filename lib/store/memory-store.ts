@@ -6,7 +6,7 @@
  */
 import { abortedError, checkRange, keyExists, listingOf, noSuchKey, rangePastEnd, throwIfAborted } from './calls.js';
 import { checkKey, checkPrefix } from './keys.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore, StoredObject, PutOptions } from './object-store.js';
 
 interface Stored {
   readonly bytes: Buffer;
@@ -36,13 +36,10 @@ export class MemoryStore implements ObjectStore {
     return copy;
   }
 
-  async put(
-    key: string,
-    bytes: Uint8Array,
-    options: CallOptions & { readonly ifAbsent?: boolean } = {},
-  ): Promise<void> {
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
     checkKey(key);
     await this.turn(options.signal);
+    await options.pace?.(bytes.length, options.signal);
     if (options.ifAbsent && this.stored.has(key)) throw keyExists(this.location, key);
     this.stored.set(key, { bytes: copyOf(bytes), modifiedMs: this.nowMs() });
   }

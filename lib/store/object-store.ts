@@ -58,6 +58,18 @@ export interface GetOptions extends CallOptions {
   readonly onBytes?: OnBytes | undefined;
 }
 
+/**
+ * Asked before bytes are sent: resolves when so many may go. Rejects with ABORTED when the signal fires first.
+ */
+export type Pace = (sizeBytes: number, signal: AbortSignal | undefined) => Promise<void>;
+
+export interface PutOptions extends CallOptions {
+  /** The put fails with EXISTS when the key is there. */
+  readonly ifAbsent?: boolean;
+  /** A store asks it piece by piece, or once, for all bytes in the end; each try anew. */
+  readonly pace?: Pace | undefined;
+}
+
 export interface ObjectStore {
   /** What it is, for messages: `s3://bucket/prefix`, `file:///dir`. Never holds credentials. */
   readonly location: string;
@@ -69,7 +81,7 @@ export interface ObjectStore {
    * Stores the bytes under the key, whole or not at all, durable when it resolves. With `ifAbsent` exactly one of any
    * number of racing callers succeeds, the others get EXISTS and change nothing. `bytes` must not change meanwhile.
    */
-  put(key: string, bytes: Uint8Array, options?: CallOptions & { readonly ifAbsent?: boolean }): Promise<void>;
+  put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
 
   /** All that begins with `prefix`, read after write. With `delimiter` it stops at the next `/` after the prefix. */
   list(prefix: string, options?: CallOptions & { readonly delimiter?: '/' }): Promise<Listing>;

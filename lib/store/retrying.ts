@@ -18,9 +18,9 @@
  * after the call has ended, as it may with a bare store.
  */
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
-import { abortedError, onAbort, throwIfAborted } from './calls.js';
+import { abortedError, onAbort, pause, throwIfAborted } from './calls.js';
 import { systemClock, type Clock } from './clock.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from './object-store.js';
 
 /** An attempt that failed and will be made again. */
 export interface Retry {
@@ -97,7 +97,7 @@ class RetryingStore implements ObjectStore {
     return this.persist(call, (signal) => this.store.get(key, { ...options, signal }));
   }
 
-  put(key: string, bytes: Uint8Array, options: CallOptions & { readonly ifAbsent?: boolean } = {}): Promise<void> {
+  put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
     const call: Call = { operation: 'put', key, bytes: bytes.length, signal: options.signal };
     return this.persist(call, async (signal, attempt) => {
       try {
@@ -151,7 +151,7 @@ class RetryingStore implements ObjectStore {
       // An attempt without time would only replace a telling error by "too slow".
       if (delayMs >= leftMs()) throw this.exhausted(call, attempts, telling, this.clock.nowMs() - startMs);
       this.onRetry({ operation: call.operation, key: call.key, attempts, delayMs, error: outcome.error });
-      await this.pause(delayMs, call.signal);
+      await pause(delayMs, { clock: this.clock, signal: call.signal, location: this.location });
     }
   }
 
@@ -177,19 +177,6 @@ class RetryingStore implements ObjectStore {
       cancelTimer();
       stopListening();
     }
-  }
-
-  private pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-    return new Promise<void>((resolve, reject) => {
-      const cancelTimer = this.clock.after(delayMs, () => {
-        stopListening();
-        resolve();
-      });
-      const stopListening = onAbort(signal, () => {
-        cancelTimer();
-        reject(abortedError(this.location));
-      });
-    });
   }
 
   private tooSlow(call: Call, deadlineMs: number, cause: unknown): LazydiskError {

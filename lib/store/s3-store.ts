@@ -19,7 +19,7 @@ import { hasCode, LazydiskError } from '../util/errors.js';
 import { checkRange, throwIfAborted } from './calls.js';
 import { checkKey, checkPrefix, compareKeys } from './keys.js';
 import { formatLocation, type S3Location } from './location.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore, StoredObject } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore, Pace, PutOptions, StoredObject } from './object-store.js';
 import { expectedSize, readBody, readDocument } from './s3-body.js';
 import { isIdentityTrouble, s3Error, type S3Operation } from './s3-errors.js';
 import { pageQuery, parsePage, type ListedPlace } from './s3-listing.js';
@@ -40,6 +40,7 @@ interface S3Request {
   readonly query?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
+  readonly pace?: Pace | undefined;
 }
 
 export class S3Store implements ObjectStore {
@@ -74,16 +75,12 @@ export class S3Store implements ObjectStore {
     );
   }
 
-  async put(
-    key: string,
-    bytes: Uint8Array,
-    options: CallOptions & { readonly ifAbsent?: boolean } = {},
-  ): Promise<void> {
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
     checkKey(key);
     const headers: Record<string, string> = { 'content-type': 'application/octet-stream' };
     if (options.ifAbsent) headers['if-none-match'] = '*';
     await this.call('put', key, options.signal, (session, exchange) =>
-      this.send(session, exchange, { method: 'PUT', key, headers, body: bytes }, skipBody),
+      this.send(session, exchange, { method: 'PUT', key, headers, body: bytes, pace: options.pace }, skipBody),
     );
   }
 
@@ -131,7 +128,7 @@ export class S3Store implements ObjectStore {
     request: S3Request,
     receive: (response: IncomingMessage) => Promise<T>,
   ): Promise<T> {
-    const { method, key, query = '', headers, body } = request;
+    const { method, key, query = '', headers, body, pace } = request;
     const bucketPath = address.pathPrefix.slice(0, -1) || '/';
     const path = key === undefined ? bucketPath : address.pathPrefix + encodePath(this.keyPrefix + key);
     const payloadHash = await payloadHashOf(body, this.settings.endpoint.secure);
@@ -144,7 +141,7 @@ export class S3Store implements ObjectStore {
     const { hostname, port } = address;
     const target = query === '' ? path : `${path}?${query}`;
     return this.transport.send(
-      { method, hostname, port, path: target, headers: signed, body },
+      { method, hostname, port, path: target, headers: signed, body, pace },
       exchange,
       async (response) => {
         if (!isSuccess(request, response)) throw await readRefusal(response);

@@ -12,6 +12,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { onAbort } from './calls.js';
+import type { Pace } from './object-store.js';
 
 /** What is known of the last request of a call. */
 export interface Exchange {
@@ -29,12 +30,17 @@ export interface WireRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array | undefined;
+  /** Undefined: the body goes as fast as the connection takes it. */
+  readonly pace: Pace | undefined;
 }
 
 /** Fails a request whose connection was silent; the code is that of a connection attempt that timed out. */
 export class SilentConnection extends Error {
   readonly code = 'ETIMEDOUT';
 }
+
+/** What is sent in one go of a paced body: a millisecond of a fast link, so that no reader's request waits long behind it. */
+const PACED_BYTES = 64 * 1024;
 
 export class S3Transport {
   readonly agent: http.Agent;
@@ -56,7 +62,7 @@ export class S3Transport {
    * Rejects as `receive`, or with what ended the connection.
    */
   send<T>(
-    { method, hostname, port, path, headers, body }: WireRequest,
+    { method, hostname, port, path, headers, body, pace }: WireRequest,
     exchange: Exchange,
     receive: (response: http.IncomingMessage) => Promise<T>,
   ): Promise<T> {
@@ -78,7 +84,11 @@ export class S3Transport {
         if (!answered) reject(error);
       });
       request.on('close', stopListening);
-      request.end(body);
+      if (body === undefined || pace === undefined) request.end(body);
+      else
+        sendPaced(request, body, (sizeBytes) => pace(sizeBytes, exchange.signal)).catch((error: unknown) =>
+          request.destroy(error as Error),
+        );
     });
   }
 
@@ -107,4 +117,19 @@ export class S3Transport {
       request.destroy(exchange.silence);
     });
   }
+}
+
+/** Sends a body piece by piece, each when its turn has come; ends early when the request has ended. */
+async function sendPaced(
+  request: http.ClientRequest,
+  body: Uint8Array,
+  turn: (sizeBytes: number) => Promise<void>,
+): Promise<void> {
+  for (let at = 0; at < body.length; at += PACED_BYTES) {
+    const piece = body.subarray(at, at + PACED_BYTES);
+    await turn(piece.length);
+    if (request.destroyed) return;
+    request.write(piece);
+  }
+  request.end();
 }

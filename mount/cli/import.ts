@@ -6,7 +6,7 @@ import { formatDuration } from './output.js';
 import { ProgressLine } from './progress.js';
 import { formatSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
-import { defineVerb, interruptible, storeTimeoutMs, WHERE } from './verb.js';
+import { defineVerb, interruptible, MAX_UPLOAD, maxUploadBytesPerSecond, storeTimeoutMs, WHERE } from './verb.js';
 import { resolveWhere } from './where.js';
 
 export const importVerb = defineVerb({
@@ -31,7 +31,8 @@ export const importVerb = defineVerb({
       .option('format', {
         choices: ['raw'] as const,
         describe: 'insist that the file is raw, whatever it begins with',
-      }),
+      })
+      .option('max-upload', MAX_UPLOAD),
   run: async (options, { output, registry, environment }) => {
     const reference = parseImageReference(options.image);
     if (reference.number !== undefined) {
@@ -45,7 +46,12 @@ export const importVerb = defineVerb({
         ? { kind: 'stream', stream: process.stdin, name: 'standard input' }
         : { kind: 'file', path: options.file };
     try {
-      const result = await withRepository(address, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
+      const storeUse = {
+        environment,
+        timeoutMs: storeTimeoutMs(options),
+        maxUploadBytesPerSecond: maxUploadBytesPerSecond(options),
+      };
+      const result = await withRepository(address, storeUse, (repository) =>
         interruptible((signal) => {
           // A pipe that brings nothing would not see the signal.
           signal.addEventListener('abort', () => process.stdin.destroy(new Error('interrupted')), { once: true });

@@ -10,9 +10,9 @@ import { FILE_SYSTEM_TYPE } from '../fuse/mount-table.js';
 import { mountedAt, resolveMountpoint } from '../service/mountpoint.js';
 import { processErrorFile } from '../service/registry.js';
 import type { MountSettings } from '../service/settings.js';
-import { formatSize, parseSize } from './sizes.js';
+import { formatSize, parseRate, parseSize } from './sizes.js';
 import { resolveAddress } from './store-stack.js';
-import { defineVerb, parseCount, parseSeconds, type VerbContext } from './verb.js';
+import { defineVerb, MAX_UPLOAD, maxUploadBytesPerSecond, parseCount, parseSeconds, type VerbContext } from './verb.js';
 
 /** Reads of guests wait so long for a store that is away. */
 const DEFAULT_OUTAGE_MS = 300_000;
@@ -63,6 +63,7 @@ export const mountVerb = defineVerb({
         type: 'string',
         describe: 'most stored bytes a second that a fill fetches, as 20M (default: what guests leave of the link)',
       })
+      .option('max-upload', MAX_UPLOAD)
       .option('profile', {
         choices: PROFILE_MODES,
         default: DEFAULT_PROFILE,
@@ -108,7 +109,9 @@ export const mountVerb = defineVerb({
       cacheSizeBytes: options.cacheSize === undefined ? null : parseCacheSize(options.cacheSize),
       driver: options.driver,
       fill: options.fill,
-      maxFillBytesPerSecond: options.maxFill === undefined ? null : parseFillRate(options.maxFill),
+      maxFillBytesPerSecond:
+        options.maxFill === undefined ? null : parseRate(options.maxFill, '--max-fill', LEAST_FILL_RATE),
+      maxUploadBytesPerSecond: maxUploadBytesPerSecond(options),
       profile: options.profile,
       workers: options.workers === undefined ? null : parseCount(options.workers, '--workers', 1, 64),
       readOnly: options.readOnly,
@@ -207,12 +210,6 @@ function parseCacheSize(text: string): number {
   const bytes = parseSize(text, '--cache-size');
   if (bytes >= LEAST_CACHE_BYTES) return bytes;
   throw new LazydiskError('USAGE', `--cache-size must be at least ${formatSize(LEAST_CACHE_BYTES)}, not ${text}.`);
-}
-
-function parseFillRate(text: string): number {
-  const bytesPerSecond = parseSize(text, '--max-fill');
-  if (bytesPerSecond >= LEAST_FILL_RATE) return bytesPerSecond;
-  throw new LazydiskError('USAGE', `--max-fill must be at least ${formatSize(LEAST_FILL_RATE)} a second, not ${text}.`);
 }
 
 function parseUmask(text: string): number {

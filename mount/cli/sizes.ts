@@ -18,6 +18,13 @@ export function parseSize(text: string, option: string): number {
   return bytes;
 }
 
+/** Bytes a second of `20M`: a size, and at least `least` (USAGE). */
+export function parseRate(text: string, option: string, least: number): number {
+  const bytesPerSecond = parseSize(text, option);
+  if (bytesPerSecond >= least) return bytesPerSecond;
+  throw new LazydiskError('USAGE', `${option} must be at least ${formatSize(least)} a second, not ${text}.`);
+}
+
 /** `1.5 GiB`: at most three digits that matter. */
 export function formatSize(bytes: number): string {
   let value = bytes;

@@ -61,9 +61,12 @@ export async function openMountFromSettings(
   try {
     const store = await stackStore(
       { url: settings.repository, endpoint: settings.endpoint ?? undefined },
-      environment,
-      // The log lies in the state directory, which is known only when the store has said which repository it is.
-      (facts) => log?.warn('The store did not answer; trying again.', facts),
+      {
+        environment,
+        maxUploadBytesPerSecond: settings.maxUploadBytesPerSecond,
+        // The log lies in the state directory, which is known only when the store has said which repository it is.
+        onRetry: (facts) => log?.warn('The store did not answer; trying again.', facts),
+      },
     );
     keep('store', store);
     const chosen = await chooseState(settings, store, environment);

@@ -1,10 +1,12 @@
 /** Stacks what verbs need of a repository: the store, counted, limited and tried again, and the repository on it. */
+import { SEGMENTS_PREFIX } from '../../lib/format/keys.js';
 import { openRepository } from '../../lib/repository/repository.js';
 import type { StoredRepository } from '../../lib/repository/stored-repository.js';
 import { limiting } from '../../lib/store/limiting.js';
 import { formatLocation, parseLocation } from '../../lib/store/location.js';
 import type { ObjectStore } from '../../lib/store/object-store.js';
 import { openStore } from '../../lib/store/open-store.js';
+import { pacing } from '../../lib/store/pacing.js';
 import { retrying } from '../../lib/store/retrying.js';
 import { resolveS3Settings } from '../../lib/store/s3-settings.js';
 import { CountingStore } from '../service/counting-store.js';
@@ -36,11 +38,17 @@ export interface StackedStore {
   close(): Promise<void>;
 }
 
+export interface StackOptions {
+  readonly environment: NodeJS.ProcessEnv;
+  /** Bytes of segments, for each view; null, the default: no limit. */
+  readonly maxUploadBytesPerSecond?: number | null | undefined;
+  readonly onRetry?: (facts: Readonly<Record<string, unknown>>) => void;
+}
+
 /** USAGE, REFUSED (no credentials). No request is sent. */
 export async function stackStore(
   address: RepositoryAddress,
-  environment: NodeJS.ProcessEnv,
-  onRetry: (facts: Readonly<Record<string, unknown>>) => void = () => undefined,
+  { environment, maxUploadBytesPerSecond = null, onRetry = () => undefined }: StackOptions,
 ): Promise<StackedStore> {
   const store = await openStore(parseLocation(address.url), { endpoint: address.endpoint, environment });
   const counted = new CountingStore(store);
@@ -48,29 +56,34 @@ export async function stackStore(
   return {
     counted,
     close: () => limited.close(),
-    withTimeout: (timeoutMs) =>
-      retrying(limited, {
+    withTimeout: (timeoutMs) => {
+      const persistent = retrying(limited, {
         timeoutMs,
         onRetry: (retry) => {
           onRetry({ ...retry });
         },
-      }),
+      });
+      if (maxUploadBytesPerSecond === null) return persistent;
+      return pacing(persistent, {
+        bytesPerSecond: maxUploadBytesPerSecond,
+        isPaced: (key) => key.startsWith(SEGMENTS_PREFIX),
+      });
+    },
   };
 }
 
 /** What `withRepository` needs to know. */
-export interface StoreUse {
-  readonly environment: NodeJS.ProcessEnv;
+export interface StoreUse extends StackOptions {
   readonly timeoutMs: number;
 }
 
 /** Opens the store, lends it, closes it. */
 export async function withStore<T>(
   address: RepositoryAddress,
-  { environment, timeoutMs }: StoreUse,
+  storeUse: StoreUse,
   use: (store: ObjectStore) => Promise<T>,
 ): Promise<T> {
-  const store = (await stackStore(address, environment)).withTimeout(timeoutMs);
+  const store = (await stackStore(address, storeUse)).withTimeout(storeUse.timeoutMs);
   try {
     return await use(store);
   } finally {

@@ -4,10 +4,12 @@
  * A verb is a function that adds itself to the program, so that the types of its own options stay inside its file.
  */
 import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { LEAST_PACED_BYTES_PER_SECOND } from '../../lib/store/pacing.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import type { Registry } from '../service/registry.js';
 import { EXIT_STATUS_HELP } from './exit-status.js';
 import type { Output } from './output.js';
+import { parseRate } from './sizes.js';
 
 /** Options of all verbs. */
 export interface CommonOptions {
@@ -113,6 +115,17 @@ const DEFAULT_VERB_TIMEOUT_MS = 30_000;
 
 export function storeTimeoutMs(options: CommonOptions): number {
   return options.timeout === undefined ? DEFAULT_VERB_TIMEOUT_MS : parseSeconds(options.timeout, '--timeout');
+}
+
+/** The option of verbs that upload much. */
+export const MAX_UPLOAD = {
+  type: 'string',
+  describe: 'most bytes a second that uploads of image data send, as 20M (default: as fast as it goes)',
+} as const;
+
+/** What `--max-upload` says; null: no limit. */
+export function maxUploadBytesPerSecond({ maxUpload }: { readonly maxUpload: string | undefined }): number | null {
+  return maxUpload === undefined ? null : parseRate(maxUpload, '--max-upload', LEAST_PACED_BYTES_PER_SECOND);
 }
 
 /** The WHERE argument of a verb. */

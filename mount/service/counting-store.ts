@@ -2,7 +2,7 @@
  * Decorator: counts requests and failures for `status`. It stands below the one that tries again, so that every attempt
  * counts. A missing key, a key that exists, and a call that was given up by its caller are answers, not errors.
  */
-import type { CallOptions, GetOptions, Listing, ObjectStore } from '../../lib/store/object-store.js';
+import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from '../../lib/store/object-store.js';
 import { hasCode, messageOf } from '../../lib/util/errors.js';
 import type { StoreStatistics } from '../tree/status-schema.js';
 
@@ -28,7 +28,7 @@ export class CountingStore implements ObjectStore {
     return this.counted(this.store.get(key, options));
   }
 
-  put(key: string, bytes: Uint8Array, options?: CallOptions & { readonly ifAbsent?: boolean }): Promise<void> {
+  put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void> {
     return this.counted(this.store.put(key, bytes, options));
   }
 

@@ -17,6 +17,8 @@ export const mountSettingsSchema = z.strictObject({
   fill: z.enum(['off', 'idle', 'eager']),
   /** Stored bytes that are fetched to fill; null: no limit. */
   maxFillBytesPerSecond: z.int().positive().nullable(),
+  /** Bytes that commits send; null: no limit. */
+  maxUploadBytesPerSecond: z.int().positive().nullable(),
   /** What is done with boot profiles (ProfileMode). */
   profile: z.enum(['auto', 'replay', 'off']),
   driver: z.enum(['kernel', 'fuse-native']),

@@ -197,6 +197,13 @@ describe('one clear sentence and the right status', () => {
     expect(await failure('export', url, 'vm', disk)).toMatchObject({ status: 4 });
   }, 30_000);
 
+  test('for a rate at which an upload would be taken for dead', async () => {
+    expect(await failure('import', url, await rawFile(), 'vm', '--max-upload', '1K')).toEqual({
+      status: 2,
+      sentence: 'lazydisk: --max-upload must be at least 256 KiB a second, not 1K.',
+    });
+  }, 30_000);
+
   test('for a file that is missing, a folder, or another format', async () => {
     await mustLazydisk(['init', url], { env });
     expect(await failure('import', url, join(folder, 'none'), 'vm')).toMatchObject({ status: 3 });

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { formatSize, parseSize } from '../../mount/cli/sizes.js';
+import { formatSize, parseRate, parseSize } from '../../mount/cli/sizes.js';
 
 test.each([
   ['0', 0],
@@ -19,6 +19,11 @@ test.each([
 test.each(['', 'K', '-1', '1,5G', '1X', '0.3', '1e9', '1GG', '99999999999T', 'NaN'])('%p is no size', (text) => {
   expect(() => parseSize(text, '--cache-size')).toThrow(expect.objectContaining({ code: 'USAGE' }));
   expect(() => parseSize(text, '--cache-size')).toThrow(/--cache-size/);
+});
+
+test('a rate is a size that is not below its least', () => {
+  expect(parseRate('256K', '--max-x', 262144)).toBe(262144);
+  expect(() => parseRate('255K', '--max-x', 262144)).toThrow('--max-x must be at least 256 KiB a second, not 255K.');
 });
 
 test.each([

@@ -6,7 +6,14 @@
  * effect. Counted are the calls that come in, whatever becomes of them, and the bytes that came through.
  */
 import { LazydiskError } from '../../lib/util/errors.js';
-import type { ByteRange, CallOptions, GetOptions, Listing, ObjectStore } from '../../lib/store/object-store.js';
+import type {
+  ByteRange,
+  CallOptions,
+  GetOptions,
+  Listing,
+  ObjectStore,
+  PutOptions,
+} from '../../lib/store/object-store.js';
 
 export type StoreOperation = 'get' | 'put' | 'list' | 'delete';
 
@@ -130,7 +137,7 @@ export class FaultyStore implements ObjectStore {
     });
   }
 
-  put(key: string, bytes: Uint8Array, options: CallOptions & { readonly ifAbsent?: boolean } = {}): Promise<void> {
+  put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
     return this.run({ operation: 'put', key }, options.signal, async () => {
       await this.inner.put(key, bytes, options);
       this.counts.put.bytes += bytes.length;

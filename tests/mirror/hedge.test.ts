@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
 import { decideHedge, FirstByteTimes } from '../../lib/mirror/hedge.js';
-import { RateLimit } from '../../lib/mirror/rate-limit.js';
 
 describe('FirstByteTimes', () => {
   test('says what is unusual when twenty are known: longer than 19 of 20', () => {
@@ -34,41 +33,5 @@ describe('decideHedge', () => {
     expect(decideHedge(40, 40, 20, 0)).toEqual({ do: 'hedge' });
     expect(decideHedge(40, 40, 39, 1)).toEqual({ do: 'nothing' });
     expect(decideHedge(40, 40, 40, 1)).toEqual({ do: 'hedge' });
-  });
-});
-
-describe('RateLimit', () => {
-  test('what is taken is paid for before the next may be taken', () => {
-    const limit = new RateLimit(1000);
-    expect(limit.waitMs(0)).toBe(0);
-    limit.take(600, 0); // 100 were saved
-    expect(limit.waitMs(0)).toBe(500);
-    expect(limit.waitMs(400)).toBe(100);
-    expect(limit.waitMs(500)).toBe(0);
-  });
-
-  test('nothing is saved up over a pause', () => {
-    const limit = new RateLimit(1000);
-    limit.take(100, 0);
-    limit.take(600, 1_000_000);
-    expect(limit.waitMs(1_000_000)).toBe(500);
-  });
-
-  test('over a long time the rate is kept', () => {
-    const limit = new RateLimit(1000);
-    let taken = 0;
-    for (let nowMs = 0; nowMs < 100_000; nowMs++) {
-      if (limit.waitMs(nowMs) > 0) continue;
-      limit.take(777, nowMs);
-      taken += 777;
-    }
-    expect(taken).toBeGreaterThan(99_000);
-    expect(taken).toBeLessThan(101_000);
-  });
-
-  test('without a limit nothing waits', () => {
-    const limit = new RateLimit(null);
-    limit.take(1e12, 0);
-    expect(limit.waitMs(0)).toBe(0);
   });
 });

@@ -24,6 +24,7 @@ function settings(mountpoint = folder): MountSettings {
     driver: 'kernel',
     fill: 'off',
     maxFillBytesPerSecond: null,
+    maxUploadBytesPerSecond: null,
     profile: 'off',
     workers: 4,
     readOnly: false,

@@ -124,7 +124,10 @@ describe('the S3 store maps what the server answers', () => {
 });
 
 describe('the S3 store and an upload that is not wanted', () => {
-  it('reads the reason, also when it comes before the last byte is sent', async () => {
+  it.each([
+    ['at once', undefined],
+    ['piece by piece', () => new Promise<void>((resolve) => setImmediate(resolve))],
+  ])('reads the reason, also when it comes before the last byte is sent (%s)', async (_, pace) => {
     await server.close();
     const early = http.createServer((request, response) => {
       s3ErrorAnswer(403, 'AccessDenied')(request, response);
@@ -134,7 +137,7 @@ describe('the S3 store and an upload that is not wanted', () => {
     server = { ...server, url: `http://127.0.0.1:${(early.address() as AddressInfo).port}` };
     await store.close();
     store = newStore();
-    const put = failure(store.put('key', Buffer.alloc(8 * 1024 * 1024)));
+    const put = failure(store.put('key', Buffer.alloc(8 * 1024 * 1024), { pace }));
     expect(await put).toMatchObject({ code: 'REFUSED', facts: { s3Code: 'AccessDenied' } });
     early.closeAllConnections();
     await new Promise((resolve) => early.close(resolve));

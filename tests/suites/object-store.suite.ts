@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { afterAll, beforeAll, describe, it } from '@jest/globals';
+import { orAborted } from '../../lib/util/abort.js';
 import { hasCode, type ErrorCode } from '../../lib/util/errors.js';
 import type { ObjectStore } from '../../lib/store/object-store.js';
 
@@ -263,6 +264,36 @@ export const objectStoreChecks: readonly StoreCheck[] = [
         await rejectsWith('NOT_FOUND', store.get(area + key));
         await rejectsWith('NOT_FOUND', store.get(area + key, { range: { offsetBytes: 0, lengthBytes: 1 } }));
       }
+    },
+  },
+  {
+    title: 'a paced put sends nothing before its turn, asks for as many bytes as it has, and is whole',
+    async run({ store, area }) {
+      const bytes = patterned(200_000, 6);
+      let askedBytes = 0;
+      await store.put(`${area}object`, bytes, {
+        pace: async (sizeBytes) => {
+          if (askedBytes === 0) await rejectsWith('NOT_FOUND', store.get(`${area}object`));
+          askedBytes += sizeBytes;
+        },
+      });
+      assert.equal(askedBytes, bytes.length);
+      assert.ok((await store.get(`${area}object`)).equals(bytes));
+    },
+  },
+  {
+    title: 'a put that waits for its turn ends when its caller goes, and has no effect',
+    async run({ store, area }) {
+      const controller = new AbortController();
+      const put = store.put(`${area}object`, patterned(200_000, 7), {
+        signal: controller.signal,
+        pace: (_, signal) => {
+          setImmediate(() => controller.abort());
+          return orAborted(new Promise<never>(() => undefined), signal);
+        },
+      });
+      await rejectsWith('ABORTED', put);
+      await rejectsWith('NOT_FOUND', store.get(`${area}object`));
     },
   },
   {

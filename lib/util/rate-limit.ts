@@ -4,20 +4,18 @@
  * What is asked for is taken whole, and the account may go below zero: the next one waits until the rate has made up for it.
  * Nothing is saved up for longer than a tenth of a second, so a rate is kept over any time that matters.
  */
-import type { Bytes } from '../format/geometry.js';
-
 const SAVED_MS = 100;
 
 export class RateLimit {
-  private balanceBytes: Bytes = 0;
+  private balanceBytes = 0;
   private lastMs = Number.NEGATIVE_INFINITY;
 
   /** null: no limit. */
   constructor(private readonly bytesPerSecond: number | null) {}
 
-  take(bytes: Bytes, nowMs: number): void {
+  take(sizeBytes: number, nowMs: number): void {
     this.settle(nowMs);
-    this.balanceBytes -= bytes;
+    this.balanceBytes -= sizeBytes;
   }
 
   /** Milliseconds until something may be taken; 0: now. */
