@@ -27,7 +27,7 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --no-fund --no-audit --loglevel=error
 	touch $@
 
-dist/.built: node_modules/.package-lock.json tsconfig.json tsconfig.build.json bundle.js $(SOURCES)
+dist/.built: node_modules/.package-lock.json tsconfig.json tsconfig.build.json mount/bundle.js $(SOURCES)
 	rm -rf dist
 	npm run --silent build
 	chmod +x dist/mount/cli/main.js
@@ -58,7 +58,7 @@ BENCH := node .cache/bench/program/tests/bench/main.js
 
 bench-build: build
 	tests/bench/install-peers.sh
-	npx tsc -p tsconfig.bench.json
+	npx tsc -p tests/bench/tsconfig.json
 
 # One thing at a time, whatever -j says; a part that fails leaves the others and the report.
 bench: bench-build
