@@ -8,6 +8,9 @@ import { HERE_BYTES, type Zstd } from './zstd.js';
 
 const CALLS_AT_ONCE = 16;
 
+/** Memory to compress into is kept for later calls up to this size: half of the collections of an import were for its sake. */
+const KEPT_BYTES = 1024 * 1024 + 8192;
+
 /** A function of the library: called here, or on another thread. The last argument of `async` is told the outcome. */
 interface ForeignFunction {
   (...values: readonly unknown[]): unknown;
@@ -48,6 +51,7 @@ async function load(): Promise<Library | undefined> {
 
 function bind(library: Library): Zstd {
   const calls = new Calls();
+  const kept: Buffer[] = [];
   const checked = (result: unknown): number => {
     if (library.isError(result) !== 0) throw new Error(`zstd: ${String(library.getErrorName(result))}`);
     return Number(result);
@@ -55,11 +59,14 @@ function bind(library: Library): Zstd {
   return {
     name: 'library',
     compress: async (bytes, level) => {
-      const to = Buffer.allocUnsafeSlow(Number(library.compressBound(bytes.length)));
+      const bound = Number(library.compressBound(bytes.length));
+      const to = takeLargeEnough(kept, bound) ?? Buffer.allocUnsafeSlow(bound);
       const values = [to, to.length, bytes, bytes.length, level];
       const isSmall = bytes.length <= HERE_BYTES;
       const length = checked(isSmall ? library.compress(...values) : await calls.run(library.compress, values));
-      return Buffer.from(to.subarray(0, length)); // a copy, so that the rest of the bound is given back
+      const frame = Buffer.from(to.subarray(0, length));
+      if (to.length <= KEPT_BYTES && kept.length < CALLS_AT_ONCE) kept.push(to);
+      return frame;
     },
     decompress: async (frame, sizeBytes) => {
       const to = Buffer.allocUnsafeSlow(sizeBytes);
@@ -69,6 +76,12 @@ function bind(library: Library): Zstd {
       return to.subarray(0, length);
     },
   };
+}
+
+/** The last one that was kept, if it is large enough; one that is too small is dropped. */
+function takeLargeEnough(kept: Buffer[], sizeBytes: number): Buffer | undefined {
+  const last = kept.pop();
+  return last !== undefined && last.length >= sizeBytes ? last : undefined;
 }
 
 /** Calls on other threads, some at once, the others in the order in which they came. */

@@ -50,6 +50,18 @@ describe.each(zstds.map((zstd) => [zstd.name, zstd] as const))('zstd of the %s',
     const back = await Promise.all(frames.map((frame, n) => encoder.decompress(frame, payloads[n]!.length)));
     expect(back.every((bytes, n) => payloads[n]!.equals(bytes))).toBe(true);
   });
+
+  test('gives frames that later calls leave alone, also with payloads of other sizes between them', async () => {
+    const payloads = Array.from({ length: 60 }, (_, n) => words((1 + (n % 5)) * 40_000 + n));
+    const frames: Uint8Array[] = [];
+    for (let at = 0; at < payloads.length; at += 20) {
+      const some = payloads.slice(at, at + 20).map((payload) => encoder.compress(payload, 1));
+      frames.push(...(await Promise.all(some)));
+    }
+    for (const [n, frame] of frames.entries()) {
+      expect(Buffer.compare(await encoder.decompress(frame, payloads[n]!.length), payloads[n]!)).toBe(0);
+    }
+  });
 });
 
 describe('decompress', () => {
