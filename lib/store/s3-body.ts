@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { LazydiskError } from '../util/errors.js';
 import { rangePastEnd } from './calls.js';
 import type { ByteRange, OnBytes } from './object-store.js';
@@ -60,27 +61,36 @@ export async function readBody(
   sizeBytes: number | undefined,
   onBytes: OnBytes = () => undefined,
 ): Promise<Buffer> {
-  const pieces = body as AsyncIterable<Buffer>;
-  return sizeBytes === undefined ? readUnmeasured(pieces, onBytes) : readMeasured(pieces, sizeBytes, onBytes);
+  return sizeBytes === undefined ? readUnmeasured(body, onBytes) : readMeasured(body, sizeBytes, onBytes);
 }
 
-async function readMeasured(pieces: AsyncIterable<Buffer>, sizeBytes: number, onBytes: OnBytes): Promise<Buffer> {
+/** By events: an iterator costs a few promises for each piece. */
+async function readMeasured(body: Readable, sizeBytes: number, onBytes: OnBytes): Promise<Buffer> {
   // Not from Node's buffer pool: the caller may transfer it to a worker.
   const whole = Buffer.allocUnsafeSlow(sizeBytes);
   let received = 0;
-  for await (const piece of pieces) {
+  const take = (piece: Buffer): void => {
     // More than was announced must not fill the memory.
     if (received + piece.length > sizeBytes) throw wrongLength(`more than ${received}`, sizeBytes);
     received += piece.copy(whole, received);
     onBytes(whole, received);
-  }
+  };
+  body.on('data', (piece: Buffer) => {
+    if (body.destroyed) return;
+    try {
+      take(piece);
+    } catch (error) {
+      body.destroy(error as Error);
+    }
+  });
+  await finished(body, { cleanup: true });
   if (received !== sizeBytes) throw wrongLength(String(received), sizeBytes);
   return whole;
 }
 
-async function readUnmeasured(body: AsyncIterable<Buffer>, onBytes: OnBytes): Promise<Buffer> {
+async function readUnmeasured(body: Readable, onBytes: OnBytes): Promise<Buffer> {
   const pieces: Buffer[] = [];
-  for await (const piece of body) pieces.push(piece);
+  for await (const piece of body as AsyncIterable<Buffer>) pieces.push(piece);
   const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
   const whole = Buffer.allocUnsafeSlow(sizeBytes);
   let at = 0;
