@@ -79,11 +79,23 @@ export class Eviction {
    * which the slots are allocated.
    */
   async reserve(bytes: Bytes, whenFull: WhenFull): Promise<boolean> {
+    if (whenFull === 'refuse') return this.reserveFree(bytes);
     this.reservedBytes += bytes;
     const limitBytes = await this.parts.limit.current(this.usedBytes());
     const excess = () => this.usedBytes() + this.reservedBytes - limitBytes;
     if (excess() <= 0) return true;
-    return whenFull === 'evict' && (await this.evict(excess)) !== 'failed';
+    return (await this.evict(excess)) !== 'failed';
+  }
+
+  /** Looked at and reserved in one turn: of those who ask at once, the first ones get the room that there is. */
+  private async reserveFree(bytes: Bytes): Promise<boolean> {
+    let limitBytes = 0;
+    try {
+      limitBytes = await this.parts.limit.current(this.usedBytes());
+    } finally {
+      this.reservedBytes += bytes;
+    }
+    return this.usedBytes() + this.reservedBytes <= limitBytes;
   }
 
   unreserve(bytes: Bytes): void {
