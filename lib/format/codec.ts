@@ -39,12 +39,13 @@ export function isStoredSize(codec: Codec, storedBytes: Bytes, sizeBytes: Bytes)
 /**
  * The payload. `size` is its length, or the most that it may have where only that is known (nodes). With the codec `none` the
  * result is a view of `stored`. DAMAGED, with `what` in its facts, when it is anything else. Large ones are decoded off this
- * thread.
+ * thread. `into`: memory of the length that is expected, in which the result may lie; the caller's again when this has settled.
  */
 export async function decodePayload(
   codec: Codec,
   stored: Uint8Array,
   size: Bytes | { readonly atMost: Bytes },
+  into?: Buffer,
 ): Promise<Buffer> {
   const said = codec === 'none' ? stored.length : frameContentSize(stored);
   if (said === undefined) throw undecodable(`${stored.length} bytes are not one zstd frame that says its size`);
@@ -52,7 +53,7 @@ export async function decodePayload(
     const expected = typeof size === 'number' ? `${size}` : `at most ${size.atMost}`;
     throw undecodable(`${stored.length} stored bytes hold ${said} where ${expected} were expected`);
   }
-  const payload = codec === 'none' ? stored : await decompress(stored, said);
+  const payload = codec === 'none' ? stored : await decompress(stored, said, into);
   if (payload === undefined) throw undecodable(`a zstd frame of ${stored.length} bytes can't be decoded`);
   return Buffer.from(payload.buffer, payload.byteOffset, payload.length);
 }

@@ -13,6 +13,7 @@ import type { Bytes } from '../format/geometry.js';
 import { LazydiskError } from '../util/errors.js';
 import type { Log } from '../util/log.js';
 import type { ChunkSource, FetchPriority } from './api.js';
+import { DecodeBuffers } from './decode-buffers.js';
 import { FirstByteTimes } from './hedge.js';
 import { LinkEstimate } from './link-estimate.js';
 import { URGENCY } from './priority.js';
@@ -44,6 +45,7 @@ export class Fetcher<S extends Shipment> {
   private readonly running = new Set<Run<S>>();
   /** Of each running one its end. */
   private readonly travelling = new Set<Promise<void>>();
+  private readonly buffers = new DecodeBuffers();
   private readonly link: LinkEstimate;
   private readonly fillRate: RateLimit;
   private fillTimer: NodeJS.Timeout | undefined;
@@ -66,6 +68,7 @@ export class Fetcher<S extends Shipment> {
       land,
       counts: this.counts,
       firstByteTimes: new FirstByteTimes(),
+      buffers: this.buffers,
       handle: async (work, priority) => handling.add(work, { priority: URGENCY[priority] }),
       bytesCame: (count, firstAfterMs) => {
         const nowMs = performance.now();
@@ -148,6 +151,7 @@ export class Fetcher<S extends Shipment> {
       this.running.delete(run);
       if (this.running.size === 0) this.link.wentIdle();
       this.startWhatMay();
+      if (this.running.size === 0) this.buffers.clear();
     });
     this.travelling.add(travelling);
   }

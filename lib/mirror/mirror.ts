@@ -84,7 +84,7 @@ class LocalMirror implements Mirror {
   private readonly arrivals = new Map<string, Arrival>();
   /** Of all arrivals: room that is as good as taken. */
   private expectedBytes: Bytes = 0;
-  private readonly inserting = new Set<Promise<void>>();
+  private readonly inserting = new Set<Promise<unknown>>();
   private closing: Promise<void> | undefined;
 
   constructor(
@@ -351,13 +351,18 @@ class LocalMirror implements Mirror {
     };
   }
 
-  /** Keeps a verified chunk and ends its arrival. What was fetched to fill finds free room or none. */
-  private async keep(arrival: Arrival, bytes: Uint8Array, place?: BerthPlace): Promise<void> {
+  /** Keeps a verified chunk and ends its arrival; resolves to whether its waiters go on using these bytes. What was fetched to fill finds free room or none. */
+  private async keep(arrival: Arrival, bytes: Uint8Array, place?: BerthPlace): Promise<'in use' | 'free'> {
     const { pool, reference, priority } = arrival;
     const whenFull = priority === 'fill' ? 'refuse' : 'evict';
     const slot = await this.keeper.keep(pool, { id: reference.id, bytes }, whenFull, place);
-    arrival.arrived(slot, bytes);
-    if (slot !== undefined) pool.table.unpin(slot);
+    if (slot === undefined) {
+      arrival.arrived(undefined, bytes);
+      return 'in use';
+    }
+    arrival.arrived(slot, undefined);
+    pool.table.unpin(slot);
+    return 'free';
   }
 }
 

@@ -14,6 +14,7 @@ import type { ChunkReference } from '../format/references.js';
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
 import type { ChunkSource, FetchPriority } from './api.js';
+import type { DecodeBuffers } from './decode-buffers.js';
 import { decideHedge, type FirstByteTimes } from './hedge.js';
 import { RangedGet } from './ranged-get.js';
 import { unpack } from './unpack.js';
@@ -31,8 +32,8 @@ export interface Shipment {
 
 /** Where the verified chunks of one run go. */
 export interface Landing<S extends Shipment> {
-  /** Resolves when the shipment has ended. */
-  arrived(shipment: S, bytes: Uint8Array): Promise<void>;
+  /** Resolves when the shipment has ended, to whether the bytes are still in use by those who waited for them. */
+  arrived(shipment: S, bytes: Uint8Array): Promise<'in use' | 'free'>;
   /** No chunk of the run comes any more. */
   end(): Promise<void>;
 }
@@ -60,6 +61,7 @@ export interface RunParts<S extends Shipment> {
   readonly firstByteTimes: FirstByteTimes;
   /** Runs the work when there is room for one more decoded chunk, the most urgent first. */
   readonly handle: <T>(work: () => Promise<T>, priority: FetchPriority) => Promise<T>;
+  readonly buffers: DecodeBuffers;
   readonly land: (shipments: readonly S[]) => Landing<S>;
   /** Bytes have come; `firstAfterMs` with the first of a GET. */
   readonly bytesCame: (count: Bytes, firstAfterMs: number | undefined) => void;
@@ -224,16 +226,8 @@ export class Run<S extends Shipment> {
 
   /** Never rejects. */
   private async landIfRight(shipment: S, stored: Buffer): Promise<'landed' | 'failed' | 'wrong'> {
-    const { handle, counts } = this.parts;
     try {
-      const isRight = await handle(async () => {
-        const bytes = await unpack(shipment.reference, shipment.chunkSizeBytes, stored);
-        if (bytes === undefined) return false;
-        counts.fetchedChunks++;
-        counts.bytesByPriority[shipment.priority] += stored.length;
-        await this.landing.arrived(shipment, bytes);
-        return true;
-      }, shipment.priority);
+      const isRight = await this.parts.handle(() => this.unpackAndLand(shipment, stored), shipment.priority);
       if (!isRight) return 'wrong';
       this.ended(shipment);
       return 'landed';
@@ -241,6 +235,21 @@ export class Run<S extends Shipment> {
       this.fail(shipment, error);
       return 'failed';
     }
+  }
+
+  /** Whether the stored bytes were the chunk. Its memory is used again, but for bytes that somebody reads from it. */
+  private async unpackAndLand(shipment: S, stored: Buffer): Promise<boolean> {
+    const { buffers, counts } = this.parts;
+    const { reference, chunkSizeBytes, priority } = shipment;
+    const memory = buffers.take(chunkSizeBytes);
+    const bytes = await unpack(reference, chunkSizeBytes, stored, memory);
+    if (bytes !== undefined) {
+      counts.fetchedChunks++;
+      counts.bytesByPriority[priority] += stored.length;
+      if ((await this.landing.arrived(shipment, bytes)) === 'in use') return true;
+    }
+    buffers.giveBack(memory);
+    return bytes !== undefined;
   }
 
   private fail(shipment: S, error: unknown): void {

@@ -11,14 +11,15 @@ import { hasCode } from '../util/errors.js';
  */
 const HASHED_HERE_BYTES = 1024 * 1024;
 
-/** The bytes of the chunk; undefined when `stored` is anything else. */
+/** The bytes of the chunk, in `memory` of its size or elsewhere; undefined when `stored` is anything else. */
 export async function unpack(
   reference: ChunkReference,
   chunkSizeBytes: Bytes,
   stored: Buffer,
+  memory: Buffer,
 ): Promise<Uint8Array | undefined> {
   try {
-    const bytes = await decodePayload(reference.codec, stored, chunkSizeBytes);
+    const bytes = await decodePayload(reference.codec, stored, chunkSizeBytes, memory);
     const id = bytes.length <= HASHED_HERE_BYTES ? sha256(bytes) : await sha256OffThread(bytes);
     return id === reference.id ? bytes : undefined;
   } catch (error) {

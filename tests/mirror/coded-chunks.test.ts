@@ -1,6 +1,7 @@
 /** Chunks that are stored with a codec: what travels is coded, what is here never is. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Mirror } from '../../lib/mirror/api.js';
+import type { OpenSlotFile } from '../../lib/mirror/slot-file.js';
 import { pseudoRandom } from '../util/zstd/payloads.js';
 import { bytesOf, CHUNK, holds, readChunk, TestPlace, wanted } from './fake-source.js';
 
@@ -53,5 +54,29 @@ describe('chunks that are stored with zstd', () => {
     const mirror = await place.open();
     await expect(fetchAll(mirror, [long!])).rejects.toMatchObject({ code: 'DAMAGED' });
     expect(mirror.statistics()).toMatchObject({ damagedChunks: 1, localBytes: 0 });
+  });
+
+  test('and can not be kept stay as they are while they are held, though memory is used again', async () => {
+    const count = 60;
+    const references = await place.source.addCodedSegment(
+      's',
+      Array.from({ length: count }, (_, n) => bytesOf(n + 1)),
+    );
+    const mirror = await place.open();
+    const map = mirror.createMap(CHUNK, count);
+    const file = mirror.slotFile(CHUNK) as OpenSlotFile;
+    const write = file.write.bind(file);
+    file.write = (slot, bytes) => (slot % 3 === 0 ? Promise.reject(new Error('EIO')) : write(slot, bytes));
+    const early = await mirror.ensure(map, wanted(references.slice(0, 20)), 'demand');
+    const late = await mirror.ensure(map, wanted(references.slice(20), 20), 'demand');
+    let transient = 0;
+    for (let n = 0; n < count; n++) {
+      const lease = n < 20 ? early : late;
+      expect(holds(readChunk(mirror, map, n, lease), n + 1)).toBe(true);
+      if (lease.transient(n) !== undefined) transient++;
+    }
+    expect(transient).toBe(count / 3);
+    early.release();
+    late.release();
   });
 });

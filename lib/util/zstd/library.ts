@@ -68,8 +68,7 @@ function bind(library: Library): Zstd {
       if (to.length <= KEPT_BYTES && kept.length < CALLS_AT_ONCE) kept.push(to);
       return frame;
     },
-    decompress: async (frame, sizeBytes) => {
-      const to = Buffer.allocUnsafeSlow(sizeBytes);
+    decompress: async (frame, sizeBytes, to = Buffer.allocUnsafeSlow(sizeBytes)) => {
       const values = [to, to.length, frame, frame.length];
       const isSmall = sizeBytes <= HERE_BYTES;
       const length = checked(isSmall ? library.decompress(...values) : await calls.run(library.decompress, values));

@@ -41,6 +41,7 @@ function bind(own: ZlibWithZstd): Zstd {
       const options = { params, pledgedSrcSize: bytes.length };
       return bytes.length <= HERE_BYTES ? own.zstdCompressSync(bytes, options) : compress(bytes, options);
     },
+    // It has its own memory for the result.
     decompress: async (frame, sizeBytes) => {
       const options = { maxOutputLength: sizeBytes, chunkSize: Math.max(sizeBytes, MIN_PIECE_BYTES) };
       return sizeBytes <= HERE_BYTES ? own.zstdDecompressSync(frame, options) : decompress(frame, options);

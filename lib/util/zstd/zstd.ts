@@ -13,8 +13,11 @@ export interface Zstd {
   readonly name: 'runtime' | 'library' | 'webassembly';
   /** One frame that says its content size. */
   compress(bytes: Uint8Array, level: number): Promise<Uint8Array>;
-  /** Decodes one frame whose header says `sizeBytes`; never writes more. Rejects when the frame is damaged. */
-  decompress(frame: Uint8Array, sizeBytes: number): Promise<Uint8Array>;
+  /**
+   * Decodes one frame whose header says `sizeBytes`; never writes more. Rejects when the frame is damaged. `into`: memory of
+   * `sizeBytes` that may be used for the result, until the promise has settled.
+   */
+  decompress(frame: Uint8Array, sizeBytes: number, into?: Buffer): Promise<Uint8Array>;
 }
 
 /** Below this much plain data, the way to another thread costs more than the work. */
@@ -29,12 +32,13 @@ export async function compress(bytes: Uint8Array, level: number): Promise<Uint8A
 
 /**
  * Decodes exactly one frame that gives exactly `sizeBytes`; undefined when `frame` is anything else. What is allocated is
- * bounded by `sizeBytes`, whatever the frame says.
+ * bounded by `sizeBytes`, whatever the frame says. `into`, of exactly `sizeBytes`, is memory that the result may lie in.
  */
-export async function decompress(frame: Uint8Array, sizeBytes: number): Promise<Uint8Array | undefined> {
+export async function decompress(frame: Uint8Array, sizeBytes: number, into?: Buffer): Promise<Uint8Array | undefined> {
   if (frameContentSize(frame) !== sizeBytes) return undefined;
+  if (into !== undefined && into.length !== sizeBytes) throw new RangeError('memory of another size than the payload');
   const zstd = await theBest();
-  const bytes = await zstd.decompress(frame, sizeBytes).catch(() => undefined);
+  const bytes = await zstd.decompress(frame, sizeBytes, into).catch(() => undefined);
   return bytes?.length === sizeBytes ? bytes : undefined;
 }
 
