@@ -19,6 +19,7 @@ import type { KnownPlaces, Repository, TreeReader, WrittenSnapshot } from '../re
 import { hasCode, LazydiskError } from '../util/errors.js';
 import { touchedGroups } from './allocation.js';
 import type { CommitOutcome } from './api.js';
+import { ChunkBuffers } from './chunk-buffers.js';
 import { baseChunks } from './disk-reader.js';
 import type { DiskView } from './disk-reader.js';
 import type { LocalHead } from './head.js';
@@ -33,7 +34,7 @@ export interface CommitParts {
   readonly repository: Repository;
   readonly trees: TreeReader;
   readonly known: KnownPlaces;
-  /** Keeps a chunk that was made here in the mirror, if it can. Never rejects. */
+  /** Keeps a chunk that was made here in the mirror, if it can. Never rejects; the bytes are not used any more then. */
   readonly keep: (id: string, bytes: Uint8Array) => Promise<void>;
   readonly stateId: string;
   readonly now: () => number;
@@ -140,6 +141,7 @@ async function upload(
   const { plane, sizeBytes } = view;
   const chunks = await dirtyChunksOf(view, frozen, signal);
   const keeping = new Set<Promise<void>>();
+  const buffers = new ChunkBuffers(plane.chunkSizeBytes);
   const writer = parts.repository.writeSnapshot({
     chunkSizeBytes: plane.chunkSizeBytes,
     sizeBytes,
@@ -150,7 +152,9 @@ async function upload(
     onHashed: (id, bytes) => {
       const kept = parts.keep(id, bytes).finally(() => keeping.delete(kept));
       keeping.add(kept);
+      buffers.alsoReadBy(bytes, kept);
     },
+    onRead: (bytes) => buffers.giveBack(bytes as Buffer),
   });
   try {
     let dirtyChunks = 0;
@@ -158,7 +162,7 @@ async function upload(
     let next = 0;
     for (const chunk of chunks) {
       while (ahead.length < COMPOSE_AHEAD && next < chunks.length) {
-        const composing = composed(view, chunks[next++]!, signal);
+        const composing = composed(view, chunks[next++]!, buffers, signal);
         // Its error is met when its turn comes, or not at all after an earlier one's.
         composing.catch(() => undefined);
         ahead.push(composing);
@@ -205,7 +209,12 @@ async function dirtyChunksOf(
 }
 
 /** A chunk as the frozen layers show it, zero-padded at the end of the image; null when it is all zero. */
-async function composed(view: DiskView, chunk: number, signal: AbortSignal | undefined): Promise<Buffer | null> {
+async function composed(
+  view: DiskView,
+  chunk: number,
+  buffers: ChunkBuffers,
+  signal: AbortSignal | undefined,
+): Promise<Buffer | null> {
   const { base, plane, sizeBytes } = view;
   const start = chunk * plane.chunkSizeBytes;
   const end = Math.min(start + plane.chunkSizeBytes, sizeBytes);
@@ -214,8 +223,8 @@ async function composed(view: DiskView, chunk: number, signal: AbortSignal | und
     isZero = !isFromLayer(plane.layers, block) && !isFromBase(plane.layers, block);
   }
   if (isZero) return null;
-  const bytes = Buffer.alloc(plane.chunkSizeBytes);
   const lease = await base.ensure(baseChunks(plane, start, end), signal);
+  const bytes = buffers.take().fill(0, end - start);
   try {
     if (readHere(plane, start, end - start, bytes, 0, (wanted) => lease.transient(wanted)) === MISS) {
       throw new LazydiskError('IO', `Chunk ${chunk} left the mirror while a commit held it.`);

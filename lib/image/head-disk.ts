@@ -6,6 +6,7 @@
 import { fstatSync } from 'node:fs';
 
 import { BLOCK_SIZE, blockCount } from '../format/geometry.js';
+import { messageOf } from '../util/errors.js';
 import type { LazydiskError } from '../util/errors.js';
 import { countAllocated, seekExtent } from './allocation.js';
 import type { Extents } from './allocation.js';
@@ -22,6 +23,8 @@ export class HeadDisk {
   readonly writes: HeadWrites;
   private readonly state: HeadState;
   private allocated: Promise<number> | undefined;
+  /** Files of layers that are being removed. */
+  private removing: Promise<void> = Promise.resolve();
 
   /** Takes over `base` (acquired) and the open `layers`, oldest first. */
   constructor(
@@ -137,14 +140,27 @@ export class HeadDisk {
     });
   }
 
-  /** Closes layers that have left the stack, once no round uses them, and removes their files. */
+  /**
+   * Closes layers that have left the stack, once no round uses them. Their files go afterwards: the file system takes seconds
+   * for one of many pieces, and nobody needs to wait for that, neither a commit nor an fsync.
+   */
   async retire(layers: readonly Layer[]): Promise<void> {
-    await this.rounds.exclusive(async () => {
-      for (const layer of layers) {
-        layer.close();
-        await layer.remove();
-      }
+    await this.rounds.exclusive(() => {
+      for (const layer of layers) layer.close();
+      return Promise.resolve();
     });
+    this.removing = this.removing.then(() => this.removeFiles(layers));
+  }
+
+  private async removeFiles(layers: readonly Layer[]): Promise<void> {
+    for (const layer of layers) {
+      // What stays is removed when the head is opened the next time: no record lists it.
+      await layer.remove().catch((error: unknown) => {
+        this.parts.log.warn('the files of a layer that is no longer used could not be removed', {
+          error: messageOf(error),
+        });
+      });
+    }
   }
 
   /** A view of older layers over the base at the size they had: what a commit composes. */
@@ -169,6 +185,7 @@ export class HeadDisk {
       for (const layer of state.layers) layer.close();
       return Promise.resolve();
     });
+    await this.removing;
     await this.parts.bases.release(state.base);
   }
 

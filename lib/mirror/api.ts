@@ -123,7 +123,7 @@ export interface Mirror {
 
   /**
    * Keeps a chunk that this host has made itself (a commit); best effort: no room is no error. `bytes` has the length of
-   * a chunk and hashes to `id` (the caller has just hashed it).
+   * a chunk and hashes to `id` (the caller has just hashed it); it may change again when this has settled.
    */
   insert(id: ChunkId, bytes: Uint8Array): Promise<void>;
 

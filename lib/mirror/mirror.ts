@@ -211,7 +211,7 @@ class LocalMirror implements Mirror {
     if (isHere || this.arrivals.has(arrivalKey(pool, id))) return;
     const reference: ChunkReference = { id, segment: '', offsetBytes: 0, storedBytes: bytes.length, codec: 'none' };
     const arrival = this.newArrival(pool, reference, 'demand', true);
-    const work = this.keep(arrival, bytes);
+    const work = this.keepLent(arrival, bytes);
     this.inserting.add(work);
     try {
       await work;
@@ -363,6 +363,14 @@ class LocalMirror implements Mirror {
     arrival.arrived(slot, undefined);
     pool.table.unpin(slot);
     return 'free';
+  }
+
+  /** The same for bytes that the caller uses anew afterwards: who waits for them and gets no slot is given a copy. */
+  private async keepLent(arrival: Arrival, bytes: Uint8Array): Promise<void> {
+    const { pool, reference } = arrival;
+    const slot = await this.keeper.keep(pool, { id: reference.id, bytes }, 'evict');
+    arrival.arrived(slot, slot === undefined ? Uint8Array.from(bytes) : undefined);
+    if (slot !== undefined) pool.table.unpin(slot);
   }
 }
 

@@ -1,6 +1,6 @@
 /** What survives what: the death of the daemon, the death of the host, a full local disk. */
 import { describe, expect, test } from '@jest/globals';
-import { rmdirSync } from 'node:fs';
+import { readdirSync, rmdirSync } from 'node:fs';
 
 import type { Head } from '../../lib/image/api.js';
 import { LazydiskError } from '../../lib/util/errors.js';
@@ -43,6 +43,20 @@ test('the death of the daemon loses no write that has returned, synced or not', 
   expect(await byteAt(again, CHUNK)).toBe(0);
   expect(again.sizeBytes()).toBe(2 * CHUNK + 1000);
   await world.close();
+});
+
+test('the files of committed layers go; whoever closes the catalogue finds those of the newest layer only', async () => {
+  const directory = temporaryFolder('durability');
+  const { world, head } = await worldWithImage(directory, 2);
+  const image = (await world.catalogue.find('disk'))!;
+  for (let commit = 0; commit < 3; commit++) {
+    await head.write(0, Buffer.alloc(BLOCK, 70 + commit));
+    await image.commit({});
+  }
+  expect(await byteAt(head, 0)).toBe(72);
+  await world.close();
+  const names = readdirSync(directory, { recursive: true, encoding: 'utf8' });
+  expect(names.filter((name) => name.endsWith('.data'))).toHaveLength(1);
 });
 
 // S20

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Mirror } from '../../lib/mirror/api.js';
 import { mount, umount2 } from '../../lib/util/syscalls.js';
-import { CHUNK, TestPlace, holds, readChunk, wanted } from './fake-source.js';
+import { CHUNK, TestPlace, bytesOf, holds, readChunk, wanted } from './fake-source.js';
 
 const MIB = 1024 * 1024;
 /** Mounting a small file system needs root; the rest of the suite does not. */
@@ -55,6 +55,24 @@ asRoot('a full disk', () => {
     }
     expect(transient).toBeGreaterThan(100);
     lease.release();
+  });
+
+  test('an inserted chunk that can not be kept reaches who waits for it, whatever its maker writes there next', async () => {
+    const [chunk] = place.source.addSegment('made', 200, 1);
+    const others = place.source.addSegment('s', 1, 190);
+    const mirror = await open(1024 * MIB);
+    const all = await mirror.ensure(mirror.createMap(CHUNK, 190), wanted(others), 'demand'); // nothing may leave
+    const map = mirror.createMap(CHUNK, 1);
+    const bytes = Buffer.from(bytesOf(200));
+    const inserting = mirror.insert(chunk!.id, bytes);
+    const waiting = mirror.ensure(map, wanted([chunk!]), 'demand');
+    await inserting;
+    bytes.fill(0);
+    const lease = await waiting;
+    expect(lease.transient(0)).toBeDefined();
+    expect(holds(readChunk(mirror, map, 0, lease), 200)).toBe(true);
+    lease.release();
+    all.release();
   });
 
   test('that others fill is freed by giveWay, and what is left after a start is right', async () => {
