@@ -34,12 +34,13 @@ export interface HotSource {
   /** Two raw files with the same bytes. */
   readonly rawRead: string;
   readonly rawWrite: string;
-  /** A repository in a folder with the images `disk` (for reading) and `written`. */
+  /** A repository in a folder with the image `disk`. */
   readonly repository: string;
 }
 
 const EVERYTHING = ['randread-qd1', 'randread-qd32', 'randwrite-qd32', 'read-1m', 'write-1m', 'buffered-randread'];
 const DISK = ['randread-qd32', 'read-1m'];
+const WRITING = ['randwrite-qd32', 'write-1m'];
 
 const raw = (source: HotSource): Promise<HotPlace> =>
   Promise.resolve({ readPath: source.rawRead, writePath: source.rawWrite, backing: [source.rawRead] });
@@ -62,10 +63,14 @@ function ours({ options, needs, file = 'disk.raw', flatten, ...way }: OurVariant
       if (needs !== undefined) await requireMountOption(needs);
       const mount = await mountOurs(workspace, { url: `file://${repository}`, access: undefined }, options);
       const readPath = join(mount.mountpoint, 'disk', file);
-      const writePath = join(mount.mountpoint, 'written', 'disk.raw');
+      const writes = way.tests.some((test) => WRITING.includes(test));
+      // All ways are mounted at once, and an image has one writer: each writes to a clone of its own.
+      const written = `written-${way.id}`;
+      const writePath = join(mount.mountpoint, written, 'disk.raw');
+      if (writes) await verb(mount, ['clone', mount.mountpoint, 'disk', written]);
       if (flatten !== undefined) await verb(mount, ['flatten', mount.mountpoint, flatten]);
       // Reads fetch what is not local.
-      for (const path of way.tests.includes('randwrite-qd32') ? [readPath, writePath] : [readPath]) {
+      for (const path of writes ? [readPath, writePath] : [readPath]) {
         await must('dd', [`if=${path}`, 'of=/dev/null', 'bs=1M', 'status=none']);
       }
       const { stateDirectory } = JSON.parse(await must('cat', [join(mount.mountpoint, 'status')])) as {
@@ -234,8 +239,6 @@ export async function makeHotSource(
   await cp(rawRead, rawWrite);
   await lazydisk(['init', `file://${repository}`]);
   await lazydisk(['import', `file://${repository}`, rawRead, 'disk']);
-  // The mirror serves a clone from the chunks of its source.
-  await lazydisk(['clone', `file://${repository}`, 'disk', 'written']);
   return { rawRead, rawWrite, repository };
 }
 
