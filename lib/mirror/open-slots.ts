@@ -1,7 +1,7 @@
 /**
  * Opening what an earlier process left: the record into the tables, the slot files beside it, and the two made to agree.
  *
- * Every entry is read into memory once (a second per million chunks, about 50 bytes each); afterwards a chunk is found
+ * Every entry is read into memory once (some seconds per million chunks, about 50 bytes each); afterwards a chunk is found
  * without asking the database. Entries of another epoch, of a slot file that is not the one they were written to, or of one
  * that is too short, are `unverified`. Two entries for one slot (a database that lost its end): neither is believed. Space of
  * slots that no entry names (a process that ended between write and record) is given back. Whenever anything was not as it

@@ -6,8 +6,8 @@
 import { createHash, createHmac } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
-import { createServer, type AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
+import { freePorts } from '../helpers/free-ports.js';
 import { must, type Workspace } from './workspace.js';
 
 export interface S3Access {
@@ -124,17 +124,4 @@ function sign(access: S3Access, method: string, path: string, now: Date): Record
   const credential = `Credential=${access.accessKey}/${scope}`;
   const signature = `Signature=${hmac(key, text).toString('hex')}`;
   return { ...headers, authorization: `AWS4-HMAC-SHA256 ${credential}, SignedHeaders=${names}, ${signature}` };
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const listener = createServer();
-      await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
-      return listener;
-    }),
-  );
-  const ports = servers.map((listener) => (listener.address() as AddressInfo).port);
-  await Promise.all(servers.map((listener) => new Promise((resolve) => listener.close(resolve))));
-  return ports;
 }

@@ -11,12 +11,12 @@ import { execFile, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Client } from 'minio';
+import { freePorts } from './free-ports.js';
 
 export interface S3Server {
   /** `http://127.0.0.1:port`. */
@@ -121,18 +121,4 @@ function isInstalled(program: string): boolean {
       return false;
     }
   });
-}
-
-/** Ports that nobody listens on: all are held open until the last is known, so that they differ. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const listener = createServer();
-      await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
-      return listener;
-    }),
-  );
-  const ports = servers.map((listener) => (listener.address() as AddressInfo).port);
-  await Promise.all(servers.map((listener) => new Promise((resolve) => listener.close(resolve))));
-  return ports;
 }
