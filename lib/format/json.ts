@@ -4,9 +4,14 @@
  * Every document is an object with `formatVersion`, most have `requires`. Version and features are looked at before
  * anything else, so that a newer document is reported as newer and not as damaged. Unknown fields are kept (they survive
  * decode and encode) and otherwise ignored. Encoding writes the known fields in the order of the schema.
+ *
+ * The last field is a checksum of all the text before it: a digit of a size that was changed on the way would be a valid
+ * document otherwise, and readers would be told another disk. Documents without one (older, or made by hand) are taken as
+ * they are.
  */
 import type { z } from 'zod';
 import { LazydiskError, messageOf } from '../util/errors.js';
+import { sha256 } from './checksums.js';
 
 /** Version of the format that this code reads and writes. */
 export const FORMAT_VERSION = 1;
@@ -16,6 +21,10 @@ export const ZSTD_FEATURE = 'zstd';
 
 /** Features of `requires` that this code knows. */
 export const KNOWN_FEATURES: readonly string[] = [ZSTD_FEATURE];
+
+const CHECKSUM = 'checksum';
+/** The end of a document that has one. */
+const SEAL = /,\s*"checksum":\s*"([0-9a-f]{64})"\s*\}\s*$/;
 
 /** A document is small; more is not one of ours. */
 const MAX_DOCUMENT_BYTES = 1024 * 1024;
@@ -33,11 +42,19 @@ export function decodeDocument<T>(bytes: Uint8Array, name: string, schema: z.Zod
   return result.data;
 }
 
-/** Encodes a document. USAGE when the value is not one that `decodeDocument` would accept. */
-export function encodeDocument<T>(value: T, name: string, schema: z.ZodType<T>): Buffer {
+/** Encodes a document, a field a line or all in one. USAGE when the value is not one that `decodeDocument` would accept. */
+export function encodeDocument<T>(
+  value: T,
+  name: string,
+  schema: z.ZodType<T>,
+  layout: 'lines' | 'one line' = 'lines',
+): Buffer {
   const result = schema.safeParse(value);
   if (!result.success) throw new LazydiskError('USAGE', `${name} can't be written: ${firstIssue(result.error)}.`);
-  return Buffer.from(`${JSON.stringify(result.data, null, 2)}\n`, 'utf8');
+  const text = layout === 'lines' ? JSON.stringify(result.data, null, 2) : JSON.stringify(result.data);
+  const [unclosed, gap, end] =
+    layout === 'lines' ? [text.slice(0, -2), '\n  ', '\n}\n'] : [text.slice(0, -1), '', '}\n'];
+  return Buffer.from(`${unclosed},${gap}"${CHECKSUM}": "${sha256(Buffer.from(unclosed))}"${end}`, 'utf8');
 }
 
 /** An error that names the damaged object. */
@@ -45,20 +62,31 @@ export function damaged(name: string, what: string, cause?: unknown): LazydiskEr
   return new LazydiskError('DAMAGED', `${name} is damaged: ${what}.`, { facts: { object: name, what }, cause });
 }
 
+/** The object without its checksum, which is right if it is there. */
 function parse(bytes: Uint8Array, name: string): Readonly<Record<string, unknown>> {
   if (bytes.length > MAX_DOCUMENT_BYTES) {
     throw damaged(name, `it has ${bytes.length} bytes, at most ${MAX_DOCUMENT_BYTES} were expected`);
   }
+  let text: string;
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    value = JSON.parse(text);
   } catch (error) {
     throw damaged(name, `it is not JSON (${messageOf(error)})`, error);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw damaged(name, 'a JSON object was expected');
   }
-  return value as Record<string, unknown>;
+  const { [CHECKSUM]: checksum, ...document } = value as Record<string, unknown>;
+  if (checksum !== undefined && !isSealed(text)) throw damaged(name, 'its checksum is wrong');
+  return document;
+}
+
+/** Whether the text ends with a checksum, and that is the one of what stands before it. */
+function isSealed(text: string): boolean {
+  const seal = SEAL.exec(text);
+  return seal !== null && sha256(Buffer.from(text.slice(0, seal.index))) === seal[1];
 }
 
 function checkVersion(value: Readonly<Record<string, unknown>>, name: string): void {

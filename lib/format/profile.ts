@@ -79,6 +79,5 @@ export function encodeBootProfile({ ranges, ...rest }: BootProfile, name: string
     lengthBytes,
     unusedBoots,
   ]);
-  const pretty = encodeDocument({ ...rest, ranges: tuples }, name, schema);
-  return Buffer.from(`${JSON.stringify(JSON.parse(pretty.toString('utf8')))}\n`);
+  return encodeDocument({ ...rest, ranges: tuples }, name, schema, 'one line');
 }

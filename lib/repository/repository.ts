@@ -7,6 +7,7 @@ import { decodeMarker, encodeMarker, type RepositoryMarker } from '../format/mar
 import type { Codec } from '../format/references.js';
 import type { ObjectStore } from '../store/object-store.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
+import { readDocument } from './read-document.js';
 import { StoredRepository } from './stored-repository.js';
 
 export interface InitOptions {
@@ -112,8 +113,10 @@ interface FoundMarker {
 
 async function readMarker(store: ObjectStore, signal: AbortSignal | undefined): Promise<FoundMarker | undefined> {
   try {
-    const bytes = await store.get(MARKER_KEY, { signal });
-    return { marker: decodeMarker(bytes), bytes, created: false };
+    return await readDocument(
+      () => store.get(MARKER_KEY, { signal }),
+      (bytes) => ({ marker: decodeMarker(bytes), bytes, created: false }),
+    );
   } catch (error) {
     if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return undefined;
     throw error;

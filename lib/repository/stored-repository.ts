@@ -27,6 +27,7 @@ import { BoundedMap } from './bounded-map.js';
 import { deleteSnapshot } from './deletion.js';
 import { isLiving, listedImages, NO_IMAGE } from './listings.js';
 import { readLock, releaseLock, takeLock, updateLock } from './locks.js';
+import { readDocument } from './read-document.js';
 import { StoredSnapshotWriter } from './snapshot-writer.js';
 import { StoredTrees } from './trees.js';
 
@@ -76,7 +77,10 @@ export class StoredRepository implements Repository {
     const key = snapshotKey(image, number);
     const cached = this.#records.get(key);
     if (cached !== undefined) return cached;
-    const record = decodeSnapshotRecord(await this.#get(key, `${image}@${number}`, signal), key);
+    const record = await readDocument(
+      () => this.#get(key, `${image}@${number}`, signal),
+      (bytes) => decodeSnapshotRecord(bytes, key),
+    );
     if (record.number !== number) throw damaged(key, `it is the record of number ${record.number}`);
     this.#records.set(key, record);
     return record;

@@ -60,6 +60,32 @@ describe('a snapshot record', () => {
     );
   });
 
+  test('with any one bit changed is damaged, of another version, or says the same as before', () => {
+    const bytes = encodeSnapshotRecord(RECORD, KEY);
+    let found = 0;
+    for (let bit = 0; bit < bytes.length * 8; bit += 1) {
+      const changed = Buffer.from(bytes);
+      changed[Math.floor(bit / 8)]! ^= 1 << (bit % 8);
+      try {
+        expect(decodeSnapshotRecord(changed, KEY)).toMatchObject(RECORD);
+      } catch (error) {
+        if (!hasCode(error, 'DAMAGED', 'UNSUPPORTED')) throw error;
+        found += 1;
+      }
+    }
+    // All but those in the name of the checksum's own field.
+    expect(found).toBeGreaterThan((bytes.length - 10) * 8);
+  });
+
+  test('without a checksum is taken as it is', () => {
+    expect(decodeSnapshotRecord(json({ sizeBytes: 1_000_001 }), KEY)).toEqual({ ...RECORD, sizeBytes: 1_000_001 });
+  });
+
+  test('whose checksum stands anywhere but at the end is damaged', () => {
+    const { checksum, ...rest } = JSON.parse(encodeSnapshotRecord(RECORD, KEY).toString()) as Record<string, unknown>;
+    expect(() => decodeSnapshotRecord(Buffer.from(JSON.stringify({ checksum, ...rest })), KEY)).toThrow(/checksum/);
+  });
+
   test('of anything but JSON objects is damaged', () => {
     fc.assert(
       fc.property(fc.oneof(fc.json(), fc.string()), (text) => {
@@ -72,7 +98,7 @@ describe('a snapshot record', () => {
 
   test('keeps fields that this version does not know', () => {
     const decoded = decodeSnapshotRecord(json({ groupId: 'x', root: { ...RECORD.root, more: 1 } }), KEY);
-    expect(JSON.parse(encodeSnapshotRecord(decoded, KEY).toString())).toEqual({
+    expect(JSON.parse(encodeSnapshotRecord(decoded, KEY).toString())).toMatchObject({
       ...RECORD,
       groupId: 'x',
       root: { ...RECORD.root, more: 1 },

@@ -45,6 +45,28 @@ describe('publishing a record', () => {
   });
 });
 
+describe('what comes damaged', () => {
+  /** The bit that makes a 2 of a 0, in the size of the record. */
+  const flip = (bytes: Buffer): number => (bytes.indexOf('"sizeBytes": ') + 15) * 8 + 1;
+
+  test('on the way is fetched again, once', async () => {
+    const { repository, store } = await createWorld();
+    const record = recordOf();
+    await repository.publishRecord('vm', record);
+    const key = snapshotKey('vm', 1);
+    store.inject({ kind: 'flip-bit', bit: flip(await store.inner.get(key)) }, { operation: 'get', key });
+    expect(await (await openRepository(store)).readRecord('vm', 1)).toEqual(record);
+  });
+
+  test('in the store is damaged, and nobody sees another size', async () => {
+    const { repository, store } = await createWorld();
+    await repository.publishRecord('vm', recordOf());
+    const key = snapshotKey('vm', 1);
+    store.inject({ kind: 'flip-bit', bit: flip(await store.inner.get(key)) }, { operation: 'get', key, times: 2 });
+    await expect((await openRepository(store)).readRecord('vm', 1)).rejects.toMatchObject({ code: 'DAMAGED' });
+  });
+});
+
 describe('a listing', () => {
   test('of an unknown image is empty, and number 1 is next', async () => {
     const { repository } = await createWorld();
