@@ -4,7 +4,9 @@
  * A GET that a reader waits for is slow when it has been silent for longer than 19 of 20 such GETs were before their first
  * byte: a lost packet, a stalled server, a dead connection. Then what is still missing of it is asked for once more; the
  * first answer counts. At most one request in twenty is such a second one, so that a store which is slow for all is not
- * asked for twice as much ("The Tail at Scale", Dean and Barroso, CACM 2013).
+ * asked for twice as much ("The Tail at Scale", Dean and Barroso, CACM 2013). As long as too little is known, seconds of
+ * silence are unusual; and the first one that waits that long is raced whatever the budget says, since it may be the read
+ * that a boot waits for.
  */
 
 /** Of the last GETs that a reader waited for. */
@@ -13,6 +15,8 @@ const KEPT_TIMES = 128;
 const FEWEST_TIMES = 20;
 /** Nearer than this, noise of the own host would be raced. */
 const SHORTEST_SILENCE_MS = 20;
+/** What no store takes on a good day. */
+const LONG_SILENCE_MS = 3000;
 /** Requests for each hedge. */
 const REQUESTS_PER_HEDGE = 20;
 
@@ -45,7 +49,9 @@ export function decideHedge(
   requests: number,
   hedges: number,
 ): HedgeDecision {
-  if (unusualMs === undefined) return { do: 'nothing' };
-  if (silentMs < unusualMs) return { do: 'look-again', afterMs: unusualMs - silentMs };
-  return { do: (hedges + 1) * REQUESTS_PER_HEDGE <= requests ? 'hedge' : 'nothing' };
+  const limitMs = unusualMs ?? LONG_SILENCE_MS;
+  if (silentMs < limitMs) return { do: 'look-again', afterMs: limitMs - silentMs };
+  if ((hedges + 1) * REQUESTS_PER_HEDGE <= requests) return { do: 'hedge' };
+  if (hedges > 0) return { do: 'nothing' };
+  return silentMs < LONG_SILENCE_MS ? { do: 'look-again', afterMs: LONG_SILENCE_MS - silentMs } : { do: 'hedge' };
 }

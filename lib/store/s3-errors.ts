@@ -87,11 +87,18 @@ const IDENTITY_CODES = new Set([
 ]);
 
 /**
- * Whether the server no longer knows us: under a store that has worked this passes with rotated credentials (or a clock
- * that is set right). AccessDenied is not among them: a right that is missing for one kind of request stays missing.
+ * Whether a refusal is one that passes: `worked` are the operations that this store has done before.
+ *
+ * A server that no longer knows us does again with rotated credentials, or a clock that is set right. A right to read that
+ * was there and is gone (a policy that is being changed, a key that is disabled for a moment) must not become an I/O error
+ * of a guest. A right to write that is denied is final at once: a commit loses nothing by it, and says which right is missing.
  */
-export function isIdentityTrouble(error: LazydiskError): boolean {
-  return typeof error.facts.s3Code === 'string' && IDENTITY_CODES.has(error.facts.s3Code);
+export function passes(error: LazydiskError, worked: ReadonlySet<S3Operation>): boolean {
+  const { s3Code, operation, status } = error.facts;
+  if (worked.size > 0 && typeof s3Code === 'string' && IDENTITY_CODES.has(s3Code)) return true;
+  return (
+    error.code === 'REFUSED' && status === 403 && (operation === 'get' || operation === 'list') && worked.has(operation)
+  );
 }
 
 function judge(error: unknown, s3Code: string | undefined, call: FailedCall): Verdict {

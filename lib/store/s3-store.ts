@@ -7,7 +7,8 @@
  * A body is success only when it is as long as was asked, whatever the server announced.
  *
  * Credentials that expire or are rotated under a store that has worked are read again, and the call fails as UNREACHABLE,
- * so that the retrying decorator goes on with the new ones; at the start they are REFUSED.
+ * so that the retrying decorator goes on with the new ones; at the start they are REFUSED. So is it with a right to read that
+ * was there before.
  *
  * What it does not do: it checks nothing at construction (the first call does), and sees keys of others under its prefix
  * only if they are keys (lib/store/keys.ts): folder markers of web consoles are not.
@@ -21,7 +22,7 @@ import { checkKey, checkPrefix, compareKeys } from './keys.js';
 import { formatLocation, type S3Location } from './location.js';
 import type { CallOptions, GetOptions, Listing, ObjectStore, Pace, PutOptions, StoredObject } from './object-store.js';
 import { expectedSize, readBody, readDocument } from './s3-body.js';
-import { isIdentityTrouble, s3Error, type S3Operation } from './s3-errors.js';
+import { passes, s3Error, type S3Operation } from './s3-errors.js';
 import { pageQuery, parsePage, type ListedPlace } from './s3-listing.js';
 import { payloadHashOf } from './s3-payload.js';
 import { readRefusal } from './s3-refusal.js';
@@ -48,7 +49,8 @@ export class S3Store implements ObjectStore {
   private readonly keyPrefix: string;
   private readonly transport: S3Transport;
   private session: Promise<S3Session> | undefined;
-  private history: 'has not worked yet' | 'has worked' = 'has not worked yet';
+  /** What has succeeded: a refusal of it may pass. */
+  private readonly worked = new Set<S3Operation>();
 
   constructor(
     private readonly where: S3Location,
@@ -163,7 +165,7 @@ export class S3Store implements ObjectStore {
     const session = (this.session ??= this.connect(exchange));
     try {
       const result = await action(await session, exchange);
-      this.history = 'has worked';
+      this.worked.add(operation);
       return result;
     } catch (thrown) {
       // A body that nobody reads would keep its connection for ever.
@@ -177,7 +179,7 @@ export class S3Store implements ObjectStore {
         signal,
         status: exchange.response?.statusCode,
       });
-      if (!isIdentityTrouble(error) || this.history === 'has not worked yet') throw error;
+      if (!passes(error, this.worked)) throw error;
       if (this.session === session) this.session = undefined;
       throw new LazydiskError('UNREACHABLE', error.message, { facts: error.facts });
     }

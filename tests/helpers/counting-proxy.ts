@@ -114,7 +114,8 @@ export async function startCountingProxy(targetUrl: string): Promise<CountingPro
   };
 }
 
-function describeRequest(request: http.IncomingMessage): ProxiedRequest {
+/** What a request is about. */
+export function describeRequest(request: http.IncomingMessage): ProxiedRequest {
   const [path = '', query = ''] = (request.url ?? '').split('?');
   return {
     method: request.method ?? '',

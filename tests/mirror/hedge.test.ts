@@ -20,8 +20,10 @@ describe('FirstByteTimes', () => {
 });
 
 describe('decideHedge', () => {
-  test('nothing is raced while too little is known', () => {
-    expect(decideHedge(10_000, undefined, 1000, 0)).toEqual({ do: 'nothing' });
+  test('while too little is known, three seconds are unusual', () => {
+    expect(decideHedge(500, undefined, 1, 0)).toEqual({ do: 'look-again', afterMs: 2500 });
+    expect(decideHedge(3000, undefined, 1, 0)).toEqual({ do: 'hedge' });
+    expect(decideHedge(3000, undefined, 5, 1)).toEqual({ do: 'nothing' });
   });
 
   test('what is not silent for long is looked at again', () => {
@@ -29,9 +31,14 @@ describe('decideHedge', () => {
   });
 
   test('one in twenty requests may be a second one', () => {
-    expect(decideHedge(40, 40, 19, 0)).toEqual({ do: 'nothing' });
+    expect(decideHedge(40, 40, 19, 0)).toEqual({ do: 'look-again', afterMs: 2960 });
     expect(decideHedge(40, 40, 20, 0)).toEqual({ do: 'hedge' });
     expect(decideHedge(40, 40, 39, 1)).toEqual({ do: 'nothing' });
     expect(decideHedge(40, 40, 40, 1)).toEqual({ do: 'hedge' });
+  });
+
+  test('the first one that waits for three seconds is raced before twenty requests were made', () => {
+    expect(decideHedge(3000, 40, 19, 0)).toEqual({ do: 'hedge' });
+    expect(decideHedge(3000, 40, 19, 1)).toEqual({ do: 'nothing' });
   });
 });

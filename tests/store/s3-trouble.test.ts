@@ -500,12 +500,17 @@ describe('credentials', () => {
     expect(credentialsRead).toBe(2);
   });
 
-  it('a right that is missing stays REFUSED after the store has worked', async () => {
+  it('a right to read that was there is waited for, one to write that is denied is REFUSED', async () => {
     server.answer = (_, response) => void response.writeHead(200).end('x');
     await store.get('key');
     server.answer = s3ErrorAnswer(403, 'AccessDenied');
     expect(await failure(store.put('key', Buffer.from('x')))).toMatchObject({ code: 'REFUSED' });
+    expect(await failure(store.list(''))).toMatchObject({ code: 'REFUSED' });
     expect(credentialsRead).toBe(1);
+    expect(await failure(store.get('key'))).toMatchObject({ code: 'UNREACHABLE', facts: { s3Code: 'AccessDenied' } });
+    server.answer = (_, response) => void response.writeHead(200).end('y');
+    expect((await store.get('key')).toString()).toBe('y');
+    expect(credentialsRead).toBe(2);
   });
 
   it('that can be had only later are asked for again by the next call', async () => {
