@@ -1,15 +1,14 @@
 /**
  * When the body of a GET is success: exactly when it is as long as what was asked for.
  *
- * The length that must come is decided from the answer's head, before a byte is read; then the body is held to it. A head
- * that can't belong to the range is the server's fault (UNSUPPORTED), one that has less of it the object's (DAMAGED), and
- * a body that breaks its head's promise is trouble on the way (an Error, which becomes UNREACHABLE).
+ * The length that must come is decided from the answer's head, before a byte is read; then the body is held to it
+ * (incoming-body.ts). A head that can't belong to the range is the server's fault (UNSUPPORTED), one that has less of it the
+ * object's (DAMAGED), and a body that breaks its head's promise is trouble on the way (an Error, which becomes UNREACHABLE).
  */
-import type { IncomingMessage } from 'node:http';
-import type { Readable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 import { LazydiskError } from '../util/errors.js';
 import { rangePastEnd } from './calls.js';
+import type { AnswerHead } from './http-message.js';
+import type { BodyPlan } from './incoming-body.js';
 import type { ByteRange, OnBytes } from './object-store.js';
 
 export interface AskedObject {
@@ -20,88 +19,41 @@ export interface AskedObject {
 }
 
 /** How many bytes must come; undefined when the server did not say. Throws when they can't be those asked for. */
-export function expectedSize(response: IncomingMessage | undefined, asked: AskedObject): number | undefined {
+export function expectedSize({ status, headers }: AnswerHead, asked: AskedObject): number | undefined {
   const { location, key, range } = asked;
-  const length = response?.headers['content-length'];
+  const length = headers['content-length'];
   const announced = length === undefined ? undefined : Number(length);
   if (range === undefined) return announced;
-  if (response?.statusCode !== 206) {
+  if (status !== 206) {
     // The whole object, which is right only when it is the whole that was asked for.
     if (range.offsetBytes !== 0 || (announced ?? range.lengthBytes) !== range.lengthBytes) throw ignoredRange(asked);
     return range.lengthBytes;
   }
-  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers['content-range'] ?? '') ?? [];
+  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headers['content-range'] ?? '') ?? [];
   const covered = Number(last) - Number(first) + 1;
   if (Number(first) !== range.offsetBytes || !(covered <= range.lengthBytes)) throw ignoredRange(asked);
   if (covered < range.lengthBytes) throw rangePastEnd(location, key, range, total === '*' ? undefined : Number(total));
   return range.lengthBytes;
 }
 
+/** More than any object that lazydisk writes, where a server does not say how long one is. */
+const LARGEST_OBJECT_BYTES = 256 * 1024 * 1024;
 /** Longer than any listing of a thousand keys: three times their greatest length in percent form. */
 const LONGEST_DOCUMENT_BYTES = 16 * 1024 * 1024;
+/** Enough for any refusal of S3; a longer page is cut. */
+const LONGEST_REFUSAL_BYTES = 64 * 1024;
 
-/** A document in full, as text. A body that is longer than any document is trouble, before it fills the memory. */
-export async function readDocument(response: IncomingMessage): Promise<string> {
-  const pieces: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const piece of response as AsyncIterable<Buffer>) {
-    sizeBytes += piece.length;
-    if (sizeBytes > LONGEST_DOCUMENT_BYTES) throw new Error(`a document has more than ${LONGEST_DOCUMENT_BYTES} bytes`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString('utf8');
+/** The bytes of an object. */
+export function objectPlan(head: AnswerHead, asked: AskedObject, onBytes: OnBytes | undefined): BodyPlan {
+  const exactBytes = expectedSize(head, asked);
+  return { exactBytes, atMostBytes: exactBytes ?? LARGEST_OBJECT_BYTES, otherwise: 'fail', onBytes };
 }
 
-/**
- * The whole body, which must be of this size when one is given. `onBytes` hears of each piece as it comes when the size is
- * known, and once at the end when it is not.
- */
-export async function readBody(
-  body: Readable,
-  sizeBytes: number | undefined,
-  onBytes: OnBytes = () => undefined,
-): Promise<Buffer> {
-  return sizeBytes === undefined ? readUnmeasured(body, onBytes) : readMeasured(body, sizeBytes, onBytes);
-}
+/** A document in full. One that is longer than any is trouble, before it fills the memory. */
+export const DOCUMENT: BodyPlan = { exactBytes: undefined, atMostBytes: LONGEST_DOCUMENT_BYTES, otherwise: 'fail' };
 
-/** By events: an iterator costs a few promises for each piece. */
-async function readMeasured(body: Readable, sizeBytes: number, onBytes: OnBytes): Promise<Buffer> {
-  // Not from Node's buffer pool: the caller may transfer it to a worker.
-  const whole = Buffer.allocUnsafeSlow(sizeBytes);
-  let received = 0;
-  const take = (piece: Buffer): void => {
-    // More than was announced must not fill the memory.
-    if (received + piece.length > sizeBytes) throw wrongLength(`more than ${received}`, sizeBytes);
-    received += piece.copy(whole, received);
-    onBytes(whole, received);
-  };
-  body.on('data', (piece: Buffer) => {
-    if (body.destroyed) return;
-    try {
-      take(piece);
-    } catch (error) {
-      body.destroy(error as Error);
-    }
-  });
-  await finished(body, { cleanup: true });
-  if (received !== sizeBytes) throw wrongLength(String(received), sizeBytes);
-  return whole;
-}
-
-async function readUnmeasured(body: Readable, onBytes: OnBytes): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  for await (const piece of body as AsyncIterable<Buffer>) pieces.push(piece);
-  const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  const whole = Buffer.allocUnsafeSlow(sizeBytes);
-  let at = 0;
-  for (const piece of pieces) at += piece.copy(whole, at);
-  if (sizeBytes > 0) onBytes(whole, sizeBytes);
-  return whole;
-}
-
-function wrongLength(received: string, announced: number): Error {
-  return new Error(`the body had ${received} bytes and not the announced ${announced}`);
-}
+/** What says no more than the status: its beginning is enough. */
+export const REMARK: BodyPlan = { exactBytes: undefined, atMostBytes: LONGEST_REFUSAL_BYTES, otherwise: 'cut' };
 
 function ignoredRange({ location, key, range }: AskedObject): LazydiskError {
   return new LazydiskError(

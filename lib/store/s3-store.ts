@@ -2,7 +2,7 @@
  * A store in an S3 bucket.
  *
  * Each method is one request (a listing: one per thousand keys); nothing is tried again here. A body goes straight from the
- * connection into the buffer that is returned, and to the connection straight from the caller's. A put is always a single PUT,
+ * connection into the buffer that is returned (http-connection.ts), and to the connection straight from the caller's. A put is always a single PUT,
  * never a multipart upload, because only that is atomic and can be conditional.
  * A body is success only when it is as long as was asked, whatever the server announced.
  *
@@ -13,19 +13,19 @@
  * What it does not do: it checks nothing at construction (the first call does), and sees keys of others under its prefix
  * only if they are keys (lib/store/keys.ts): folder markers of web consoles are not.
  */
-import type { IncomingMessage } from 'node:http';
-import { finished } from 'node:stream/promises';
 import { allowManyWaits } from '../util/abort.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import { checkRange, throwIfAborted } from './calls.js';
 import { checkKey, checkPrefix, compareKeys } from './keys.js';
 import { formatLocation, type S3Location } from './location.js';
 import type { CallOptions, GetOptions, Listing, ObjectStore, Pace, PutOptions, StoredObject } from './object-store.js';
-import { expectedSize, readBody, readDocument } from './s3-body.js';
+import type { AnswerHead } from './http-message.js';
+import type { BodyPlan } from './incoming-body.js';
+import { DOCUMENT, objectPlan, REMARK } from './s3-body.js';
 import { passes, s3Error, type S3Operation } from './s3-errors.js';
 import { pageQuery, parsePage, type ListedPlace } from './s3-listing.js';
 import { payloadHashOf } from './s3-payload.js';
-import { readRefusal } from './s3-refusal.js';
+import { refusalOf } from './s3-refusal.js';
 import { openSession, type S3Session } from './s3-session.js';
 import type { S3Settings } from './s3-settings.js';
 import { encodePath } from './s3-signature.js';
@@ -71,8 +71,8 @@ export class S3Store implements ObjectStore {
       headers.range = `bytes=${range.offsetBytes}-${range.offsetBytes + range.lengthBytes - 1}`;
     }
     return this.call('get', key, options.signal, (session, exchange) =>
-      this.send(session, exchange, { method: 'GET', key, headers }, (response) =>
-        readBody(response, expectedSize(response, { location: this.location, key, range }), onBytes),
+      this.send(session, exchange, { method: 'GET', key, headers }, (head) =>
+        objectPlan(head, { location: this.location, key, range }, onBytes),
       ),
     );
   }
@@ -82,7 +82,7 @@ export class S3Store implements ObjectStore {
     const headers: Record<string, string> = { 'content-type': 'application/octet-stream' };
     if (options.ifAbsent) headers['if-none-match'] = '*';
     await this.call('put', key, options.signal, (session, exchange) =>
-      this.send(session, exchange, { method: 'PUT', key, headers, body: bytes, pace: options.pace }, skipBody),
+      this.send(session, exchange, { method: 'PUT', key, headers, body: bytes, pace: options.pace }, () => REMARK),
     );
   }
 
@@ -96,8 +96,8 @@ export class S3Store implements ObjectStore {
       const prefixes = new Set<string>();
       for (let token: string | undefined = ''; token !== undefined;) {
         const request: S3Request = { method: 'GET', query: pageQuery(place, token), headers: {} };
-        const xml = await this.send(session, exchange, request, readDocument);
-        const page = parsePage(xml, place, token);
+        const document = await this.send(session, exchange, request, () => DOCUMENT);
+        const page = parsePage(document.toString('utf8'), place, token);
         objects.push(...page.objects);
         for (const common of page.prefixes) prefixes.add(common);
         token = page.next;
@@ -111,7 +111,7 @@ export class S3Store implements ObjectStore {
     checkKey(key);
     try {
       await this.call('delete', key, options.signal, (session, exchange) =>
-        this.send(session, exchange, { method: 'DELETE', key, headers: {} }, skipBody),
+        this.send(session, exchange, { method: 'DELETE', key, headers: {} }, () => REMARK),
       );
     } catch (error) {
       // S3 answers 204 for a key that is not there; some servers say so.
@@ -123,13 +123,13 @@ export class S3Store implements ObjectStore {
     this.transport.close();
   }
 
-  /** Signs and sends a request; a refusal is thrown, success is lent to `receive`. */
-  private async send<T>(
+  /** Signs and sends a request; a refusal is thrown, the body of a success taken as `plan` says. */
+  private async send(
     { address, signer }: S3Session,
     exchange: Exchange,
     request: S3Request,
-    receive: (response: IncomingMessage) => Promise<T>,
-  ): Promise<T> {
+    plan: (head: AnswerHead) => BodyPlan,
+  ): Promise<Buffer> {
     const { method, key, query = '', headers, body, pace } = request;
     const bucketPath = address.pathPrefix.slice(0, -1) || '/';
     const path = key === undefined ? bucketPath : address.pathPrefix + encodePath(this.keyPrefix + key);
@@ -142,14 +142,13 @@ export class S3Store implements ObjectStore {
     if (body !== undefined) signed['content-length'] = String(body.length);
     const { hostname, port } = address;
     const target = query === '' ? path : `${path}?${query}`;
-    return this.transport.send(
+    const answer = await this.transport.send(
       { method, hostname, port, path: target, headers: signed, body, pace },
       exchange,
-      async (response) => {
-        if (!isSuccess(request, response)) throw await readRefusal(response);
-        return receive(response);
-      },
+      (head) => (isSuccess(request, head) ? plan(head) : REMARK),
     );
+    if (!isSuccess(request, answer.head)) throw refusalOf(answer);
+    return answer.body;
   }
 
   /** Runs one call of the contract, and turns what it throws into the contract's errors. */
@@ -161,23 +160,21 @@ export class S3Store implements ObjectStore {
   ): Promise<T> {
     throwIfAborted(signal, this.location);
     if (signal !== undefined) allowManyWaits(signal);
-    const exchange: Exchange = { signal, response: undefined, silence: undefined };
+    const exchange: Exchange = { signal, status: undefined };
     const session = (this.session ??= this.connect(exchange));
     try {
       const result = await action(await session, exchange);
       this.worked.add(operation);
       return result;
     } catch (thrown) {
-      // A body that nobody reads would keep its connection for ever.
-      if (exchange.response?.readableFlowing === null) exchange.response.resume();
-      const error = s3Error(exchange.silence ?? thrown, {
+      const error = s3Error(thrown, {
         location: this.location,
         bucket: this.where.bucket,
         endpointUrl: this.settings.endpoint.url,
         operation,
         key,
         signal,
-        status: exchange.response?.statusCode,
+        status: exchange.status,
       });
       if (!passes(error, this.worked)) throw error;
       if (this.session === session) this.session = undefined;
@@ -186,7 +183,7 @@ export class S3Store implements ObjectStore {
   }
 
   private connect(exchange: Exchange): Promise<S3Session> {
-    const made = openSession(this.where.bucket, this.settings, this.transport, exchange);
+    const made = openSession(this.where.bucket, this.settings, exchange);
     // Credentials may be put right while we run: the next call looks again.
     made.catch(() => {
       if (this.session === made) this.session = undefined;
@@ -196,13 +193,7 @@ export class S3Store implements ObjectStore {
 }
 
 /** A GET succeeds with the body that was asked for; the others with whatever says so. */
-function isSuccess({ method, headers }: S3Request, { statusCode = 0 }: IncomingMessage): boolean {
-  if (method !== 'GET') return statusCode >= 200 && statusCode < 300;
-  return statusCode === 200 || (statusCode === 206 && headers.range !== undefined);
-}
-
-/** Success that says nothing more. What is left of it is read, so that the connection can be used again. */
-async function skipBody(response: IncomingMessage): Promise<void> {
-  response.resume();
-  await finished(response);
+function isSuccess({ method, headers }: S3Request, { status }: AnswerHead): boolean {
+  if (method !== 'GET') return status >= 200 && status < 300;
+  return status === 200 || (status === 206 && headers.range !== undefined);
 }

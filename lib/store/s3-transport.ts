@@ -1,25 +1,22 @@
 /**
- * The HTTP of the S3 store: connections, silence, giving up.
+ * The connections of an S3 store: which one carries a request, and how a request is given up.
  *
- * Requests are sent here (`send`). Those that the minio client makes for us go through a `requestFor` of one call of the store:
- * each is destroyed when the call's signal fires, and its status and headers are kept for the call, because the client
- * throws the status away for the errors that it holds to be transient.
- *
- * Connections are kept and shared by both; the one that was used last is used next, so that few are open when little is
- * asked. A connection on which nothing moves for `idleTimeoutMs` is destroyed: a server that stalls can't hang a call for
- * ever, and a slow one that moves is not cut off.
+ * Connections are kept; the one that was used last is used next, so that few are open when little is asked. How much is asked at
+ * once is the limiting decorator's choice: there are as many connections as requests at the same time. A connection on which
+ * nothing moves for `idleTimeoutMs` is dropped: a server that stalls can't hang a call for ever, a slow one that moves is not cut
+ * off, and nobody keeps connections that are not used. Idle ones do not keep the process alive.
  */
-import http from 'node:http';
-import https from 'node:https';
 import { onAbort } from './calls.js';
+import { HttpConnection, type Answer, type Peer, type WriteBody } from './http-connection.js';
+import { requestHead, type AnswerHead } from './http-message.js';
+import type { BodyPlan } from './incoming-body.js';
 import type { Pace } from './object-store.js';
 
-/** What is known of the last request of a call. */
+/** What is known of a call while it is under way. */
 export interface Exchange {
   readonly signal: AbortSignal | undefined;
-  response: http.IncomingMessage | undefined;
-  /** Why we destroyed the request, when we did: the stream of a body says no more than "aborted". */
-  silence: SilentConnection | undefined;
+  /** Of the last answer whose head came. */
+  status: number | undefined;
 }
 
 /** A request as it goes on the wire. */
@@ -34,102 +31,88 @@ export interface WireRequest {
   readonly pace: Pace | undefined;
 }
 
-/** Fails a request whose connection was silent; the code is that of a connection attempt that timed out. */
-export class SilentConnection extends Error {
-  readonly code = 'ETIMEDOUT';
-}
-
 /** What is sent in one go of a paced body: a millisecond of a fast link, so that no reader's request waits long behind it. */
 const PACED_BYTES = 64 * 1024;
 
 export class S3Transport {
-  readonly agent: http.Agent;
-  private readonly open: typeof http.request;
+  /** Connections that carry nothing, by peer; the one that was used last stands last. */
+  private readonly idle = new Map<string, HttpConnection[]>();
+  private readonly open = new Set<HttpConnection>();
+  private readonly sessions = new Map<string, Buffer>();
 
-  /** `maxSockets` is a bound for accidents: how much is asked at once is the limiting decorator's choice. */
   constructor(
-    secure: boolean,
+    private readonly secure: boolean,
     private readonly idleTimeoutMs: number,
-    maxSockets = 256,
-  ) {
-    const options = { keepAlive: true, maxSockets, scheduling: 'lifo' as const };
-    this.agent = secure ? new https.Agent(options) : new http.Agent(options);
-    this.open = secure ? https.request : http.request;
-  }
+  ) {}
 
   /**
-   * Sends a request and lends its answer to `receive`, which reads it to the end or rejects; then the connection is dropped.
-   * Rejects as `receive`, or with what ended the connection.
+   * Sends a request, and takes its answer as `plan` says when the head is here. Rejects with what `plan` throws, or with what
+   * ended the connection.
    */
-  send<T>(
+  async send(
     { method, hostname, port, path, headers, body, pace }: WireRequest,
     exchange: Exchange,
-    receive: (response: http.IncomingMessage) => Promise<T>,
-  ): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      let answered = false;
-      const options = { method, hostname, port, path, headers, agent: this.agent, timeout: this.idleTimeoutMs };
-      const request = this.open(options, (response) => {
-        answered = true;
-        exchange.response = response;
-        receive(response).then(resolve, (error: unknown) => {
-          response.destroy();
-          reject(error as Error);
-        });
-      });
-      this.endWhenSilent(request, exchange);
-      const stopListening = onAbort(exchange.signal, () => request.destroy());
-      // After the head of an answer, its body tells how it ends: a refused upload breaks, and the reason is still to be read.
-      request.on('error', (error) => {
-        if (!answered) reject(error);
-      });
-      request.on('close', stopListening);
-      if (body === undefined || pace === undefined) request.end(body);
-      else
-        sendPaced(request, body, (sizeBytes) => pace(sizeBytes, exchange.signal)).catch((error: unknown) =>
-          request.destroy(error as Error),
-        );
+    plan: (head: AnswerHead) => BodyPlan,
+  ): Promise<Answer> {
+    const head = requestHead(method, path, headers);
+    const connection = this.take({ hostname, port, secure: this.secure });
+    const stopListening = onAbort(exchange.signal, () => {
+      connection.end(new Error('the request was given up'));
     });
-  }
-
-  /** `http.request` as the minio client calls it, always with options and a callback; its requests are those of one call. */
-  requestFor(exchange: Exchange): typeof http.request {
-    return ((options: http.RequestOptions, onResponse: (response: http.IncomingMessage) => void) => {
-      const { signal } = exchange;
-      const wire = { ...options, agent: this.agent, timeout: this.idleTimeoutMs, ...(signal && { signal }) };
-      const request = this.open(wire, (response) => {
-        exchange.response = response;
-        onResponse(response);
+    const paced = body !== undefined && pace !== undefined;
+    try {
+      return await connection.send(head, paced ? piecesOf(body, pace, exchange.signal) : body, (answer) => {
+        exchange.status = answer.status;
+        return plan(answer);
       });
-      this.endWhenSilent(request, exchange);
-      return request;
-    }) as typeof http.request;
+    } finally {
+      stopListening();
+      if (connection.isIdle) this.keep(hostname, port, connection);
+    }
   }
 
-  /** Drops all connections. */
+  /** Drops all connections; requests that are under way fail. */
   close(): void {
-    this.agent.destroy();
+    for (const connection of this.open) connection.end(new Error('the store was closed'));
   }
 
-  private endWhenSilent(request: http.ClientRequest, exchange: Exchange): void {
-    request.on('timeout', () => {
-      exchange.silence = new SilentConnection(`nothing moved for ${this.idleTimeoutMs / 1000} s`);
-      request.destroy(exchange.silence);
-    });
+  private take(peer: Peer): HttpConnection {
+    const key = `${peer.hostname}:${peer.port}`;
+    const known = this.idle.get(key)?.pop();
+    if (known !== undefined) return known;
+    const connection: HttpConnection = new HttpConnection(
+      peer,
+      this.idleTimeoutMs,
+      {
+        closed: () => {
+          this.open.delete(connection);
+          const idle = this.idle.get(key) ?? [];
+          const index = idle.indexOf(connection);
+          if (index >= 0) idle.splice(index, 1);
+        },
+        session: (session) => this.sessions.set(key, session),
+      },
+      this.sessions.get(key),
+    );
+    this.open.add(connection);
+    return connection;
+  }
+
+  private keep(hostname: string, port: number, connection: HttpConnection): void {
+    const key = `${hostname}:${port}`;
+    const idle = this.idle.get(key);
+    if (idle === undefined) this.idle.set(key, [connection]);
+    else idle.push(connection);
   }
 }
 
-/** Sends a body piece by piece, each when its turn has come; ends early when the request has ended. */
-async function sendPaced(
-  request: http.ClientRequest,
-  body: Uint8Array,
-  turn: (sizeBytes: number) => Promise<void>,
-): Promise<void> {
-  for (let at = 0; at < body.length; at += PACED_BYTES) {
-    const piece = body.subarray(at, at + PACED_BYTES);
-    await turn(piece.length);
-    if (request.destroyed) return;
-    request.write(piece);
-  }
-  request.end();
+/** Gives a body piece by piece, each when its turn has come. */
+function piecesOf(body: Uint8Array, pace: Pace, signal: AbortSignal | undefined): WriteBody {
+  return async (write) => {
+    for (let at = 0; at < body.length; at += PACED_BYTES) {
+      const piece = body.subarray(at, at + PACED_BYTES);
+      await pace(piece.length, signal);
+      write(piece);
+    }
+  };
 }
