@@ -7,14 +7,18 @@
  *     images/<image>/writer.json
  *     images/<image>/profile.json
  *     segments/<32 hex digits>
+ *     condemned/<32 hex digits>.json
+ *     clock/<32 hex digits>
  */
 import { LazydiskError } from '../util/errors.js';
 import { isRandomId } from './ids.js';
-import type { SegmentId } from './references.js';
+import type { RandomId, SegmentId } from './references.js';
 
 export const MARKER_KEY = 'lazydisk.json';
 export const IMAGES_PREFIX = 'images/';
 export const SEGMENTS_PREFIX = 'segments/';
+export const CONDEMNED_PREFIX = 'condemned/';
+export const CLOCK_PREFIX = 'clock/';
 
 /** Numbers have eight digits in keys. */
 export const MAX_SNAPSHOT_NUMBER = 99_999_999;
@@ -26,13 +30,16 @@ const RESERVED_NAMES = ['control', 'status', 'metrics'];
 const NUMBERED = /^images\/([^/]+)\/(snapshots|deleted)\/(\d{8})\.json$/;
 const SINGLE = /^images\/([^/]+)\/(writer|profile)\.json$/;
 const SEGMENT = /^segments\/([0-9a-f]{32})$/;
+const CONDEMNED = /^condemned\/([0-9a-f]{32})\.json$/;
+const CLOCK = /^clock\/([0-9a-f]{32})$/;
 
 /** What a key names. */
 export type ParsedKey =
   | { readonly kind: 'marker' }
   | { readonly kind: 'snapshot' | 'tombstone'; readonly image: string; readonly number: number }
   | { readonly kind: 'writer' | 'profile'; readonly image: string }
-  | { readonly kind: 'segment'; readonly segment: SegmentId };
+  | { readonly kind: 'segment'; readonly segment: SegmentId }
+  | { readonly kind: 'condemned' | 'clock'; readonly id: RandomId };
 
 /** Whether an image may have this name. */
 export function isImageName(name: string): boolean {
@@ -83,11 +90,25 @@ export function segmentKey(segment: SegmentId): string {
   return `${SEGMENTS_PREFIX}${segment}`;
 }
 
+/** A list of condemned segments. */
+export function condemnedKey(id: RandomId): string {
+  return `${CONDEMNED_PREFIX}${id}.json`;
+}
+
+/** An object that is put only to be told the store's time. */
+export function clockKey(id: RandomId): string {
+  return `${CLOCK_PREFIX}${id}`;
+}
+
 /** What `key` names; undefined when it is none of ours (or one that a later version has added). */
 export function parseKey(key: string): ParsedKey | undefined {
   if (key === MARKER_KEY) return { kind: 'marker' };
   const segment = SEGMENT.exec(key)?.[1];
   if (segment !== undefined) return { kind: 'segment', segment };
+  const condemned = CONDEMNED.exec(key)?.[1];
+  if (condemned !== undefined) return { kind: 'condemned', id: condemned };
+  const clock = CLOCK.exec(key)?.[1];
+  if (clock !== undefined) return { kind: 'clock', id: clock };
   const [, image, kind, number] = NUMBERED.exec(key) ?? SINGLE.exec(key) ?? [];
   if (image === undefined || !isImageName(image)) return undefined;
   if (kind === 'writer' || kind === 'profile') return { kind, image };

@@ -15,8 +15,9 @@
 import { randomId } from '../format/checksums.js';
 import { BLOCK_SIZE, chunkCount } from '../format/geometry.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
-import type { KnownPlaces, Repository, TreeReader, WrittenSnapshot } from '../repository/api.js';
+import type { ImageListing, KnownPlaces, Repository, TreeReader, WrittenSnapshot } from '../repository/api.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
+import { startStopwatch } from '../util/stopwatch.js';
 import { touchedGroups } from './allocation.js';
 import type { CommitOutcome } from './api.js';
 import { ChunkBuffers } from './chunk-buffers.js';
@@ -56,6 +57,7 @@ const MAX_KEEPING = 64;
 export async function commitHead(head: LocalHead, parts: CommitParts, options: CommitOptions): Promise<CommitOutcome> {
   const { image } = head.record;
   const startMs = performance.now();
+  let uploadedAgain = false;
   for (;;) {
     await reconcile(head, parts, options.signal);
     const base = head.record.base;
@@ -70,8 +72,13 @@ export async function commitHead(head: LocalHead, parts: CommitParts, options: C
     // Else the host could die with the record published, come back without what no fsync had covered, and get it back when
     // the record is found. A disk that can't sync is no reason not to publish: the snapshot is what saves its data.
     await head.fsync().catch(() => undefined);
-    const record = await publish(head, view, written, commitId, parts, options);
-    // A late PUT of an earlier attempt was adopted meanwhile: this attempt stands on a base that is gone.
+    const record = await publish(head, view, written, commitId, parts, options).catch((error: unknown) => {
+      if (uploadedAgain || !isCondemned(error)) throw error;
+      uploadedAgain = true;
+      return undefined;
+    });
+    // A late PUT of an earlier attempt was adopted meanwhile: this attempt stands on a base that is gone. Or a collection has
+    // condemned what was uploaded: it is uploaded again, once.
     if (record === undefined) continue;
     parts.onStep('published');
     await head.adopt(record);
@@ -91,6 +98,11 @@ export async function commitHead(head: LocalHead, parts: CommitParts, options: C
   }
 }
 
+/** Whether what was uploaded may not be there for long (lib/repository/reliance.ts). */
+function isCondemned(error: unknown): boolean {
+  return hasCode(error, 'CONFLICT') && error.facts['condemned'] !== undefined;
+}
+
 function unchanged(image: string, base: SnapshotRecord, startMs: number): CommitOutcome {
   return {
     image,
@@ -106,9 +118,9 @@ function unchanged(image: string, base: SnapshotRecord, startMs: number): Commit
 
 /**
  * Asks whose the records are that this head has not seen: adopts a late PUT of ours, passes over an abandoned one. CONFLICT
- * when another host has published and this head has changes. Resolves to the next free number.
+ * when another host has published and this head has changes. Resolves to what the image's listing said.
  */
-export async function reconcile(head: LocalHead, parts: CommitParts, signal?: AbortSignal): Promise<number> {
+export async function reconcile(head: LocalHead, parts: CommitParts, signal?: AbortSignal): Promise<ImageListing> {
   const { image } = head.record;
   const listing = await parts.repository.listImage(image, signal);
   for (const { number } of listing.snapshots) {
@@ -128,7 +140,18 @@ export async function reconcile(head: LocalHead, parts: CommitParts, signal?: Ab
       );
     }
   }
-  return listing.nextNumber;
+  return listing;
+}
+
+/** What a commit does not change is kept in the store because the base lives: without it, it must not be published. */
+function assertBaseLives({ record: { image, imageId, base } }: LocalHead, { snapshots }: ImageListing): void {
+  // The first commit of an image may stand on another one's snapshot.
+  if (base?.imageId !== imageId || snapshots.some(({ number }) => number === base.number)) return;
+  throw new LazydiskError(
+    'CONFLICT',
+    `${image}@${base.number}, on which this disk stands, was deleted; its changes are kept, and \`lazydisk undelete\` may bring the snapshot back.`,
+    { facts: { image, number: base.number } },
+  );
 }
 
 async function upload(
@@ -246,13 +269,15 @@ async function publish(
 ): Promise<SnapshotRecord | undefined> {
   const { image, imageId, base } = head.record;
   for (;;) {
-    const number = await reconcile(head, parts, options.signal);
+    const sourceAgeMs = startStopwatch();
+    const listing = await reconcile(head, parts, options.signal);
     if (head.record.base !== base) return undefined;
+    assertBaseLives(head, listing);
     const record: SnapshotRecord = {
       formatVersion: 1,
       requires: written.requires,
       imageId,
-      number,
+      number: listing.nextNumber,
       sizeBytes: view.sizeBytes,
       chunkSizeBytes: view.plane.chunkSizeBytes,
       root: written.root,
@@ -264,7 +289,7 @@ async function publish(
       writerId: parts.stateId,
     };
     try {
-      await parts.repository.publishRecord(image, record, options.signal);
+      await parts.repository.publishRecord(image, record, options.signal, { confirm: written.confirm, sourceAgeMs });
       return record;
     } catch (error) {
       // Somebody took the number: the next round of reconcile says who.

@@ -6,6 +6,7 @@ import type { ChunkId, ChunkReference, NodeId, NodeReference, RandomId, TreeNode
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import type { WriterLock } from '../format/writer-lock.js';
 import type { ObjectStore } from '../store/object-store.js';
+import type { Stopwatch } from '../util/stopwatch.js';
 
 /** One snapshot as a listing of its image sees it; the record is read on demand. */
 export interface SnapshotListing {
@@ -56,20 +57,18 @@ export interface Repository {
   listImage(image: string, signal?: AbortSignal): Promise<ImageListing>;
   /** NOT_FOUND, DAMAGED, UNSUPPORTED (a feature in `requires` that this version does not know). */
   readRecord(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord>;
+  /** The same, asked of the store in any case: NOT_FOUND when it was deleted since it was read first. */
+  readLivingRecord(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord>;
 
   /** Puts the unchanged marker with If-None-Match once per process: the store must refuse it, or UNSUPPORTED. */
   assertExclusivePuts(signal?: AbortSignal): Promise<void>;
   /**
    * Publishes `record` under exactly `record.number`, with If-None-Match: the moment at which a snapshot exists.
    * EXISTS: that number is taken (by whom, the caller reads). Its own earlier put that succeeded unseen counts as success
-   * (same commit id and writer id). With 'listed' the caller has just seen in a listing that no tombstone keeps the number.
+   * (same commit id and writer id). CONFLICT: what the tree refers to may not be there for long (`evidence.confirm`), or
+   * the put could not be made soon enough after that was seen; nothing was published, and all must be tried again.
    */
-  publishRecord(
-    image: string,
-    record: SnapshotRecord,
-    signal?: AbortSignal,
-    number?: 'unsure' | 'listed',
-  ): Promise<void>;
+  publishRecord(image: string, record: SnapshotRecord, signal?: AbortSignal, evidence?: PublishEvidence): Promise<void>;
   /** Writes the tombstone, then removes the record. LOCKED when a lock names it as its base. Idempotent. */
   deleteSnapshot(image: string, number: number, signal?: AbortSignal): Promise<void>;
 
@@ -85,6 +84,16 @@ export interface Repository {
   trees(cache?: NodeCache): TreeReader;
   /** Begins a new tree on top of `base`; nothing is visible until publishRecord. */
   writeSnapshot(options: SnapshotWriterOptions): SnapshotWriter;
+}
+
+/** What speaks for publishing a record. */
+export interface PublishEvidence {
+  /** The caller has just seen in a listing that no tombstone keeps the number. */
+  readonly number?: 'listed' | undefined;
+  /** Asked right before the put: that of a tree that was just written. */
+  readonly confirm?: WrittenSnapshot['confirm'] | undefined;
+  /** Time since the snapshot that the tree was taken from was seen living. */
+  readonly sourceAgeMs?: Stopwatch | undefined;
 }
 
 export interface TreeReader {
@@ -143,6 +152,8 @@ export interface WrittenSnapshot extends SnapshotProgress {
   readonly allocatedBytes: Bytes;
   /** What a reader must know, for `requires`: of the base, and of what was written or found on top of it. */
   readonly requires: readonly string[];
+  /** Whether all of it will be there when the record is published now. CONFLICT: it has to be written again (reliance.ts). */
+  readonly confirm: (signal?: AbortSignal) => Promise<void>;
 }
 
 /**

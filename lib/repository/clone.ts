@@ -8,6 +8,7 @@ import { assertImageName } from '../format/keys.js';
 import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
+import { startStopwatch } from '../util/stopwatch.js';
 import type { Repository } from './api.js';
 
 export interface CloneOptions {
@@ -33,7 +34,9 @@ export async function cloneSnapshot(repository: Repository, options: CloneOption
   number.catch(() => undefined);
   assertImageName(from);
   assertImageName(to);
-  const readSource = async () => repository.readRecord(from, await number, signal);
+  // What a clone refers to is kept because its source lives: one that was deleted since this host read it is no source.
+  const sourceAgeMs = startStopwatch();
+  const readSource = async () => repository.readLivingRecord(from, await number, signal);
   const [source, target] = await Promise.all([
     readSource(),
     repository.listImage(to, signal),
@@ -56,7 +59,7 @@ export async function cloneSnapshot(repository: Repository, options: CloneOption
     writerId,
   };
   try {
-    await repository.publishRecord(to, record, signal, 'listed');
+    await repository.publishRecord(to, record, signal, { number: 'listed', sourceAgeMs });
   } catch (error) {
     throw hasCode(error, 'EXISTS') ? imageExists(to, error) : error;
   }

@@ -12,6 +12,7 @@ import { assertImageName } from '../format/keys.js';
 import type { RandomId } from '../format/references.js';
 import { MAX_LABEL_LENGTH, type SnapshotRecord } from '../format/snapshot-record.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
+import { startStopwatch } from '../util/stopwatch.js';
 import type { ImageListing, KnownPlaces, Repository, TreeReader, WrittenSnapshot } from './api.js';
 import { imageExists } from './clone.js';
 import { openFileSource, streamSource, type ImageSource } from './image-source.js';
@@ -89,7 +90,7 @@ export async function importImage(repository: Repository, options: ImportOptions
       commitId: randomId(),
       writerId: options.writerId ?? randomId(),
     };
-    const { imageId, number, sizeBytes, commitId } = await publish(repository, record, options);
+    const { imageId, number, sizeBytes, commitId } = await publish(repository, record, base, written, options);
     const { allocatedBytes, uploadedBytes } = written;
     return { image, imageId, number, sizeBytes, allocatedBytes, chunkSizeBytes, uploadedBytes, commitId };
   } finally {
@@ -140,17 +141,28 @@ async function writeChunks(
  * Publishes under the next number. Reading may have taken hours: the image is looked at once more before, and again when
  * somebody was faster.
  */
-async function publish(repository: Repository, draft: SnapshotRecord, options: ImportOptions): Promise<SnapshotRecord> {
+async function publish(
+  repository: Repository,
+  draft: SnapshotRecord,
+  base: SnapshotRecord | null,
+  written: WrittenSnapshot,
+  options: ImportOptions,
+): Promise<SnapshotRecord> {
   const { image, signal } = options;
   for (let attempt = 1; ; attempt++) {
+    const sourceAgeMs = startStopwatch();
     const listing = await freeListing(repository, options);
     const newest = await newestRecord(repository, listing, signal);
     if (newest !== null && newest.chunkSizeBytes !== draft.chunkSizeBytes) {
       throw new LazydiskError('CONFLICT', `${image} was made meanwhile with another chunk size; import again.`);
     }
+    // What did not change is kept because the base lives.
+    if (base !== null && !listing.snapshots.some((snapshot) => snapshot.number === base.number)) {
+      throw new LazydiskError('CONFLICT', `${image}@${base.number} was deleted meanwhile; import again.`);
+    }
     const record = { ...draft, imageId: newest?.imageId ?? draft.imageId, number: listing.nextNumber };
     try {
-      await repository.publishRecord(image, record, signal);
+      await repository.publishRecord(image, record, signal, { confirm: written.confirm, sourceAgeMs });
       return record;
     } catch (error) {
       if (!hasCode(error, 'EXISTS') || attempt === PUBLISH_ATTEMPTS) throw error;

@@ -24,6 +24,7 @@ import type { ObjectStore } from '../store/object-store.js';
 import { LazydiskError } from '../util/errors.js';
 import type { SnapshotWriter, SnapshotWriterOptions, WrittenSnapshot } from './api.js';
 import { BoundedMap } from './bounded-map.js';
+import type { Reliance } from './reliance.js';
 import { SEGMENT_TARGET_BYTES, SegmentWriter, type UploadedPayload } from './segment-writer.js';
 import { TreeBuilder } from './tree-builder.js';
 import { fetchVerified } from './verified-fetch.js';
@@ -85,16 +86,17 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   #failure: { readonly error: unknown } | undefined;
   #ended = false;
 
-  /** `codec`: what the repository allows. */
+  /** `codec`: what the repository allows. `reliance`: on the same store, just begun. */
   constructor(
     store: ObjectStore,
     options: SnapshotWriterOptions,
     private readonly codec: Codec,
+    private readonly reliance: Reliance,
   ) {
     assertOptions(options);
     this.#store = store;
-    this.#options = options;
     const { signal } = this.#controller;
+    this.#options = { ...options, known: reliance.places(options.known, signal) };
     const shared = {
       store,
       uploads: new PQueue({ concurrency: PARALLEL_UPLOADS }),
@@ -109,7 +111,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     this.#nodeSegments = new SegmentWriter({
       ...shared,
       kind: 'nodes',
-      onUploaded: (_, objectBytes) => this.#uploaded(objectBytes),
+      onUploaded: (payloads, objectBytes) => this.#uploaded(payloads, objectBytes),
     });
     this.#builder = new TreeBuilder({
       trees: options.trees,
@@ -147,6 +149,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
       return {
         ...tree,
         requires: [...requires],
+        confirm: (signal) => this.reliance.confirm(signal),
         processedBytes: this.#processedBytes,
         uploadedBytes: this.#uploadedBytes,
       };
@@ -301,10 +304,11 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   async #chunksUploaded(payloads: readonly UploadedPayload[], objectBytes: number): Promise<void> {
     await this.#options.known.record(payloads).catch(() => undefined);
     for (const { storedBytes } of payloads) this.#heldBytes -= storedBytes;
-    this.#uploaded(objectBytes);
+    this.#uploaded(payloads, objectBytes);
   }
 
-  #uploaded(objectBytes: number): void {
+  #uploaded(payloads: readonly UploadedPayload[], objectBytes: number): void {
+    for (const { segment } of payloads.slice(0, 1)) this.reliance.add(segment);
     this.#uploadedBytes += objectBytes;
     this.#moved();
   }

@@ -14,10 +14,12 @@ import { decodeSnapshotRecord, encodeSnapshotRecord, type SnapshotRecord } from 
 import type { WriterLock } from '../format/writer-lock.js';
 import type { ObjectStore } from '../store/object-store.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
+import { startStopwatch as systemStopwatch, type Stopwatch } from '../util/stopwatch.js';
 import type {
   ImageListing,
   ImageSummary,
   NodeCache,
+  PublishEvidence,
   Repository,
   SnapshotWriter,
   SnapshotWriterOptions,
@@ -28,6 +30,7 @@ import { deleteSnapshot } from './deletion.js';
 import { isLiving, listedImages, NO_IMAGE } from './listings.js';
 import { readLock, releaseLock, takeLock, updateLock } from './locks.js';
 import { readDocument } from './read-document.js';
+import { PUBLISH_WINDOW_MS, Reliance } from './reliance.js';
 import { StoredSnapshotWriter } from './snapshot-writer.js';
 import { StoredTrees } from './trees.js';
 
@@ -48,6 +51,8 @@ export class StoredRepository implements Repository {
     readonly marker: RepositoryMarker,
     /** Its bytes when they have just been read: the probe for If-None-Match need not read them again. */
     private readonly freshMarker?: Buffer,
+    /** Measures what must not take too long between reading and publishing. */
+    private readonly startStopwatch: () => Stopwatch = systemStopwatch,
   ) {
     this.id = marker.repositoryId;
     this.defaultChunkSizeBytes = marker.defaultChunkSizeBytes;
@@ -74,9 +79,11 @@ export class StoredRepository implements Repository {
   }
 
   async readRecord(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
+    return this.#records.get(snapshotKey(image, number)) ?? this.readLivingRecord(image, number, signal);
+  }
+
+  async readLivingRecord(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
     const key = snapshotKey(image, number);
-    const cached = this.#records.get(key);
-    if (cached !== undefined) return cached;
     const record = await readDocument(
       () => this.#get(key, `${image}@${number}`, signal),
       (bytes) => decodeSnapshotRecord(bytes, key),
@@ -114,17 +121,21 @@ export class StoredRepository implements Repository {
     image: string,
     record: SnapshotRecord,
     signal?: AbortSignal,
-    number: 'unsure' | 'listed' = 'unsure',
+    { number, confirm, sourceAgeMs }: PublishEvidence = {},
   ): Promise<void> {
     const key = snapshotKey(image, record.number);
     const bytes = encodeSnapshotRecord(record, key);
+    const evidenceAgeMs = sourceAgeMs ?? this.startStopwatch();
     const [isUsed] = await Promise.all([
-      number === 'unsure' && this.#exists(tombstoneKey(image, record.number), signal),
+      number !== 'listed' && this.#exists(tombstoneKey(image, record.number), signal),
       this.assertExclusivePuts(signal),
+      confirm?.(signal),
     ]);
+    // Asked before each try, however long tries go on.
+    const pace = () => (evidenceAgeMs() > PUBLISH_WINDOW_MS ? Promise.reject(tooLate()) : Promise.resolve());
     if (isUsed) throw taken(image, record.number);
     try {
-      await this.store.put(key, bytes, { ifAbsent: true, signal });
+      await this.store.put(key, bytes, { ifAbsent: true, signal, pace });
     } catch (error) {
       if (!hasCode(error, 'EXISTS')) throw error;
       if (!(await this.#isOurs(image, record, signal))) throw taken(image, record.number, error);
@@ -159,7 +170,8 @@ export class StoredRepository implements Repository {
   }
 
   writeSnapshot(options: SnapshotWriterOptions): SnapshotWriter {
-    return new StoredSnapshotWriter(this.store, options, this.#allows.includes(ZSTD_FEATURE) ? 'zstd' : 'none');
+    const codec = this.#allows.includes(ZSTD_FEATURE) ? 'zstd' : 'none';
+    return new StoredSnapshotWriter(this.store, options, codec, new Reliance(this.store, this.startStopwatch));
   }
 
   /** Whether the record under that number is our own put that succeeded unseen. */
@@ -194,6 +206,11 @@ export class StoredRepository implements Repository {
       throw error;
     }
   }
+}
+
+function tooLate(): LazydiskError {
+  const minutes = PUBLISH_WINDOW_MS / 60_000;
+  return new LazydiskError('CONFLICT', `The record could not be put within ${minutes} minutes; try again.`);
 }
 
 function taken(image: string, number: number, cause?: unknown): LazydiskError {
