@@ -1,31 +1,83 @@
 // Makes one file of each program out of hundreds: what Node has to find, read and link before `lazydisk` does anything.
 //
-// It runs after tsc, which has made dist/ for those who use lazydisk as a library, and puts the programs in the place of their
-// entry files: the command line, the daemon, and the daemon's threads. All of them, and the parts that they share or load
-// later, stand in one folder, where `new URL('./worker.js', import.meta.url)` finds them whatever part asks. Names and lines
+// It runs after tsc, which has made dist/ for those who use lazydisk as a library, and fills dist/mount/cli with the programs
+// in place of their parts: the command line, the daemon, and the daemon's threads, all in one folder, where
+// `new URL('./worker.js', import.meta.url)` finds them whoever asks. They are CommonJS, which Node starts with less ado than
+// modules, and the larger ones start from a code cache (code-cache.cjs), which is made here by running them. Names and lines
 // are kept as they are, so that a stack trace can be read. Packages with a binary stay outside; all stay dependencies, for
-// the library. The reasons and the figures: docs/decisions/0006-programs-in-one-file.md.
-import { build } from 'esbuild';
+// the library. The reasons and the figures: docs/decisions/0006-programs-in-one-file.md, 0017-startup.md.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build, transform } from 'esbuild';
 
-await build({
-  entryPoints: [
-    'mount/cli/main.ts',
-    'mount/cli/daemon-main.ts',
-    'mount/fuse/worker.ts',
-    'mount/fuse/unmount-thread.ts',
-  ],
-  outdir: 'dist/mount/cli',
-  entryNames: '[name]',
-  chunkNames: 'part-[hash]',
+const OUT = 'dist/mount/cli';
+/** Each with the words that it is run with for its cache: as much as goes without doing anything. */
+const PROGRAMS = [
+  { name: 'main', entry: 'mount/cli/main.ts', words: ['mount', '--help'], node: '-S UV_THREADPOOL_SIZE=16 node' },
+  { name: 'daemon-main', entry: 'mount/cli/daemon-main.ts', words: [], node: 'node' },
+];
+const NOT_ASCII = /[^\0-\x7f]/gu;
+/** Too small for a cache. */
+const THREADS = ['mount/fuse/worker.ts', 'mount/fuse/unmount-thread.ts'];
+
+const common = {
   bundle: true,
-  splitting: true,
   platform: 'node',
   target: 'node20.19',
-  format: 'esm',
-  external: ['koffi', 'classic-level', 'fuse-native', '@bokuweb/zstd-wasm'],
-  // CommonJS packages ask for Node's own modules by `require`, which a module does not have.
-  banner: {
-    js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
-  },
+  format: 'cjs',
   logLevel: 'warning',
+  external: ['koffi', 'fuse-native', '@bokuweb/zstd-wasm'],
+  // What is loaded later is required later: a program that runs from a cache has no other way.
+  supported: { 'dynamic-import': false },
+  define: { 'import.meta.url': 'thisFileUrl' },
+  banner: { js: "const thisFileUrl = require('node:url').pathToFileURL(__filename).href;" },
+  plugins: [
+    {
+      name: 'files of their own',
+      setup({ onResolve }) {
+        // Its binary is found from its own folder.
+        onResolve({ filter: /^\.\/binding$/ }, ({ importer }) =>
+          importer.includes('/classic-level/') ? { path: 'classic-level/binding.js', external: true } : undefined,
+        );
+        // Large, and needed once in a while.
+        onResolve({ filter: /^minio$/ }, () => ({ path: './minio.js', external: true }));
+      },
+    },
+  ],
+};
+
+rmSync(OUT, { recursive: true });
+await build({ ...common, entryPoints: THREADS, outdir: OUT, entryNames: '[name]' });
+await build({
+  ...common,
+  plugins: [],
+  stdin: { contents: "module.exports = require('minio');", resolveDir: '.' },
+  outfile: join(OUT, 'minio.js'),
 });
+await build({
+  ...common,
+  entryPoints: Object.fromEntries(PROGRAMS.map(({ name, entry }) => [`${name}.program`, entry])),
+  outdir: OUT,
+});
+writeFileSync(join(OUT, 'package.json'), '{ "type": "commonjs" }\n');
+copyFileSync('mount/code-cache.cjs', join(OUT, 'code-cache.cjs'));
+for (const { name, words, node } of PROGRAMS) {
+  const program = join(OUT, `${name}.program.js`);
+  writeFileSync(program, await inAscii(readFileSync(program, 'utf8')));
+  const file = join(OUT, `${name}.js`);
+  writeFileSync(file, `#!/usr/bin/env ${node}\nrequire('./code-cache.cjs').run('${name}');\n`);
+  chmodSync(file, 0o755);
+  // Its status is that of the words; what counts is the file.
+  const make = `require('./${OUT}/code-cache.cjs').make('${name}')`;
+  spawnSync(process.execPath, ['-e', make, '--', ...words], { stdio: ['ignore', 'ignore', 'inherit'] });
+  if (!existsSync(join(OUT, `${name}.cache`))) throw new Error(`the cache of ${name} was not made`);
+}
+
+/** esbuild writes ASCII, but for comments and regular expressions; those of ours say \u2026 and the like. */
+async function inAscii(text) {
+  const { code } = await transform(text, { minifyWhitespace: true, legalComments: 'none' });
+  const at = code.search(NOT_ASCII);
+  if (at !== -1) throw new Error(`a character in code is not ASCII: ${code.slice(at - 40, at + 40)}`);
+  return text.replaceAll(NOT_ASCII, '?');
+}

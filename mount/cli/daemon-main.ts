@@ -3,6 +3,6 @@ import { runDaemonProcess } from '../service/daemon-process.js';
 import { Registry } from '../service/registry.js';
 import { openMountFromSettings } from './stack.js';
 
-await runDaemonProcess((settings) =>
+void runDaemonProcess((settings) =>
   openMountFromSettings(settings, Registry.forUser(process.getuid?.() ?? -1), { environment: process.env }),
 );

@@ -1,4 +1,3 @@
-#!/usr/bin/env -S UV_THREADPOOL_SIZE=16 node
 /** The program `lazydisk`. Everything is in program.ts and the verbs. */
 import { readFileSync } from 'node:fs';
 import { runProgram } from './program.js';
@@ -15,12 +14,13 @@ const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import
   version: string;
 };
 
-const status = await runProgram(process.argv.slice(2), {
+void runProgram(process.argv.slice(2), {
   verbs: VERBS,
   version: manifest.version,
   streams: process,
   environment: process.env,
   uid: process.getuid?.() ?? -1,
+}).then((status) => {
+  process.exitCode ??= status;
+  if (status !== 0) process.exitCode = status;
 });
-process.exitCode ??= status;
-if (status !== 0) process.exitCode = status;

@@ -83,5 +83,5 @@ function sentence(text: string): string {
     .replaceAll(DASH, '-')
     .trim()
     .replaceAll(/\s*\n\s*/g, ' ');
-  return /[.!?…]$/.test(line) ? line : `${line}.`;
+  return /[.!?\u2026]$/.test(line) ? line : `${line}.`;
 }
