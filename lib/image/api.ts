@@ -107,6 +107,43 @@ export interface SnapshotInfo {
   readonly commitId: RandomId;
 }
 
+export interface ImageCommitOptions {
+  readonly label?: string | undefined;
+  /**
+   * Publishes what the head shows as the first snapshot of a new image of this name; the head stays as it is. For changes that
+   * another host has overtaken.
+   */
+  readonly as?: string | undefined;
+  /** Called when the cut is taken: what is written from then on is not in the snapshot. Not called where nothing changed. */
+  readonly onCut?: ((cut: CommitCut) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The moment that a commit holds. */
+export interface CommitCut {
+  /** How long writers were held up, milliseconds. */
+  readonly pauseMs: number;
+}
+
+/** What `clone` has made. */
+export interface CloneOutcome {
+  readonly image: string;
+  /** Its first snapshot; null: it is on this host only, until its first commit. */
+  readonly number: number | null;
+  /** The snapshot that it was made from. */
+  readonly source: { readonly image: string; readonly number: number };
+}
+
+export interface CloneOptions {
+  /** Default: what the head of the source stands on. */
+  readonly number?: number | undefined;
+  /** Commits the source first. */
+  readonly commit?: boolean | undefined;
+  /** Makes it on this host only: nothing is put. */
+  readonly local?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Outcome of a commit. */
 export interface CommitOutcome {
   readonly image: string;
@@ -128,7 +165,10 @@ export interface ImageStatus {
   readonly image: string;
   readonly imageId: RandomId;
   readonly sizeBytes: Bytes;
+  /** The snapshot of this image that the head stands on, or null. */
   readonly baseNumber: number | null;
+  /** The snapshot of another image on which a local clone stands: the store does not know this image yet. Else null. */
+  readonly localCloneOf: { readonly image: string; readonly number: number } | null;
   readonly health: Health;
   readonly localBytes: Bytes;
   /**
@@ -169,7 +209,11 @@ export interface Image {
   head(signal?: AbortSignal): Promise<Head | undefined>;
   /** Makes the head of a new image (mkdir, then create disk.raw). EXISTS when there is one. */
   createHead(): Promise<Head>;
-  commit(options: { label?: string; signal?: AbortSignal }): Promise<CommitOutcome>;
+  /**
+   * NOT_FOUND: no disk; BUSY; CONFLICT, EXISTS, LOCKED: what others have published is in the way; REFUSED names the right that
+   * is missing; UNREACHABLE. Whatever it rejects with, the head is as it was.
+   */
+  commit(options: ImageCommitOptions): Promise<CommitOutcome>;
   /** BUSY while the head is open or a commit runs. `number` undefined: the base. */
   revert(number?: number): Promise<void>;
   /**
@@ -198,14 +242,13 @@ export interface Catalogue {
   find(name: string, signal?: AbortSignal): Promise<Image | undefined>;
   /** A new image (mkdir): takes its lock. EXISTS, USAGE (name), READ_ONLY, UNREACHABLE. */
   create(name: string, signal?: AbortSignal): Promise<Image>;
-  /** rmdir: only of an image never committed and not open; else CONFLICT. */
+  /** rmdir: only of an image never committed, or a local clone, that is not open; else CONFLICT. */
   remove(name: string): Promise<void>;
-  /** One PUT: `newName`@1 with the root of the snapshot. CONFLICT when the source's head has changes and neither number nor commit was given. */
-  clone(
-    name: string,
-    newName: string,
-    options: { number?: number; commit?: boolean; signal?: AbortSignal },
-  ): Promise<{ image: string; number: number }>;
+  /**
+   * One PUT: `newName`@1 with the root of the snapshot; with `local` none. CONFLICT when the source's head has changes and
+   * neither number nor commit was given; NOT_FOUND, EXISTS, USAGE (name), READ_ONLY, UNREACHABLE, REFUSED.
+   */
+  clone(name: string, newName: string, options: CloneOptions): Promise<CloneOutcome>;
   /** Gives up our lock of a clean, unopened head; LOCKED when it is somebody else's, BUSY, CONFLICT (dirty). */
   unlock(name: string): Promise<void>;
   /** Everything flushed, locks of clean heads given up (best effort, bounded by `timeoutMs`), files closed. */

@@ -14,14 +14,14 @@ import type { Mirror } from '../mirror/api.js';
 import type { LocalDatabase } from '../mirror/local-database.js';
 import type { WorkerFence } from '../mirror/worker-fence.js';
 import type { KnownPlaces, Repository, TreeReader } from '../repository/api.js';
-import { cloneSnapshot } from '../repository/clone.js';
+import { cloneSnapshot, imageExists } from '../repository/clone.js';
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
-import type { Catalogue, FillMode, Health, ProfileMode } from './api.js';
+import type { Catalogue, CloneOptions, CloneOutcome, FillMode, Health, ProfileMode } from './api.js';
 import { Attendances } from './attendance.js';
 import { Bases } from './base.js';
 import type { CommitStep } from './commit.js';
-import { readHeadRecord } from './head-record.js';
+import { ownBase, readHeadRecord } from './head-record.js';
 import { LocalHead } from './head.js';
 import type { HeadParts } from './head.js';
 import { Listings } from './listings.js';
@@ -141,7 +141,7 @@ class LocalCatalogue implements Catalogue {
     if (!isImageName(name)) return undefined;
     const known = this.images.get(name);
     // Our own changes come first, whatever the store says of the name meanwhile.
-    if (known?.ownHead !== undefined && (known.ownHead.isDirty() || known.ownHead.record.lockHeld)) return known;
+    if (known?.ownHead !== undefined && isHeld(known.ownHead)) return known;
     const listing = await (known?.listing(signal) ?? this.listings.listing(name, signal));
     const newest = listing.snapshots.at(-1);
     // A number is never used twice, so this is the image that we know.
@@ -176,8 +176,8 @@ class LocalCatalogue implements Catalogue {
     const image = await this.find(name);
     if (image === undefined) throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`);
     const head = image.ownHead;
-    const listing = await this.listings.listing(name);
-    if (head === undefined || head.record.base !== null || listing.snapshots.length > 0) {
+    const listing = await image.listing();
+    if (head === undefined || ownBase(head.record) !== null || listing.snapshots.length > 0) {
       throw new LazydiskError('CONFLICT', `${name} has snapshots: delete it with \`lazydisk delete\`.`);
     }
     if (head.openCount > 0 || head.committing)
@@ -189,30 +189,26 @@ class LocalCatalogue implements Catalogue {
     this.listings.invalidate();
   }
 
-  async clone(
-    name: string,
-    newName: string,
-    options: { number?: number; commit?: boolean; signal?: AbortSignal },
-  ): Promise<{ image: string; number: number }> {
+  async clone(name: string, newName: string, options: CloneOptions): Promise<CloneOutcome> {
     assertImageName(newName);
     this.assertWritable();
+    if (options.local === true) return this.cloneLocally(name, newName, options);
     const findNumber = async (): Promise<number> => {
-      const source = await this.find(name, options.signal);
-      if (source === undefined) throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`);
-      if (options.commit === true) await source.commit(options.signal === undefined ? {} : { signal: options.signal });
+      const source = await this.cloneSource(name, options);
       return options.number ?? (await source.cloneSource());
     };
     // A listing that looks for the source travels with the other questions; only a commit must be over before them.
     const number = options.commit === true ? await findNumber() : findNumber();
+    const from = this.images.get(name)?.numberedBy ?? name;
     const record = await cloneSnapshot(this.options.repository, {
-      from: name,
+      from,
       number,
       to: newName,
       writerId: this.options.stateId,
       signal: options.signal,
     });
     this.listings.invalidate();
-    return { image: newName, number: record.number };
+    return { image: newName, number: record.number, source: { image: from, number: await number } };
   }
 
   async unlock(name: string): Promise<void> {
@@ -259,13 +255,38 @@ class LocalCatalogue implements Catalogue {
     const image = new LocalImage(this.parts, record.image, record.imageId, head);
     this.own.set(record.imageId, image);
     const known = this.images.get(record.image)?.ownHead;
-    if (known === undefined || !(known.isDirty() || known.record.lockHeld)) this.images.set(record.image, image);
+    if (known === undefined || !isHeld(known)) this.images.set(record.image, image);
     if (!record.layers.some((layer) => layer.commitIds.length > 0)) return;
     await image.reconcile(AbortSignal.timeout(RECONCILE_MS)).catch((error: unknown) => {
       this.options.log.warn(`${record.image}: an interrupted commit is decided by the next one`, {
         error: messageOf(error),
       });
     });
+  }
+
+  /** The image to clone, committed if that was asked for. NOT_FOUND. */
+  private async cloneSource(name: string, { commit, signal }: CloneOptions): Promise<LocalImage> {
+    const source = await this.find(name, signal);
+    if (source === undefined) throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`);
+    if (commit === true) await source.commit({ signal });
+    return source;
+  }
+
+  /** A clone in this state directory alone. */
+  private async cloneLocally(name: string, newName: string, options: CloneOptions): Promise<CloneOutcome> {
+    const source = await this.cloneSource(name, options);
+    const record = await source.cloneRecord(options.number, options.signal);
+    const origin = source.numberedBy;
+    if ((await this.find(newName, options.signal)) !== undefined) throw imageExists(newName);
+    const id = randomId();
+    const head = await LocalHead.forLocalClone(this.parts.heads, newName, id, record, origin);
+    // Another one of this name was made since the question.
+    if (this.images.has(newName)) {
+      await head.discard();
+      throw imageExists(newName);
+    }
+    this.images.set(newName, new LocalImage(this.parts, newName, id, head));
+    return { image: newName, number: null, source: { image: origin, number: record.number } };
   }
 
   private remember(name: string, id: RandomId): LocalImage {
@@ -280,4 +301,9 @@ class LocalCatalogue implements Catalogue {
   private assertWritable(): void {
     if (this.options.readOnly) throw new LazydiskError('READ_ONLY', 'This is a read-only mount.');
   }
+}
+
+/** Whether an image's name means the one that this host has, whatever the store says of that name. */
+function isHeld(head: LocalHead): boolean {
+  return head.isLocal || head.isDirty() || head.record.lockHeld;
 }

@@ -23,8 +23,10 @@ import type { CommitOutcome } from './api.js';
 import { ChunkBuffers } from './chunk-buffers.js';
 import { baseChunks } from './disk-reader.js';
 import type { DiskView } from './disk-reader.js';
+import { ownBase, parentOf } from './head-record.js';
 import type { LocalHead } from './head.js';
 import type { Layer } from './layer.js';
+import { assertBaseLives } from './living-base.js';
 import { BELOW, STATES_PER_FLAG } from './plane.js';
 import { isFromBase, isFromLayer, MISS, readHere } from './serve.js';
 
@@ -45,6 +47,8 @@ export interface CommitParts {
 
 export interface CommitOptions {
   readonly label?: string | undefined;
+  /** Called when the cut is taken: what is written from then on is not in this snapshot. */
+  readonly onCut?: ((cut: { readonly pauseMs: number }) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -58,14 +62,16 @@ export async function commitHead(head: LocalHead, parts: CommitParts, options: C
   const { image } = head.record;
   const startMs = performance.now();
   let uploadedAgain = false;
+  await head.takeName(options.signal);
   for (;;) {
     await reconcile(head, parts, options.signal);
-    const base = head.record.base;
+    const base = ownBase(head.record);
     if (!head.isDirty() && base !== null) return unchanged(image, base, startMs);
     await parts.repository.assertExclusivePuts(options.signal);
     const commitId = randomId();
     const { frozen, pauseMs, isNow } = await head.freeze(commitId);
     parts.onStep('frozen');
+    if (isNow) options.onCut?.({ pauseMs });
     const view = head.disk.frozenView(frozen);
     const { written, dirtyChunks } = await upload(head, view, frozen, parts, options.signal);
     parts.onStep('uploaded');
@@ -99,7 +105,7 @@ export async function commitHead(head: LocalHead, parts: CommitParts, options: C
 }
 
 /** Whether what was uploaded may not be there for long (lib/repository/reliance.ts). */
-function isCondemned(error: unknown): boolean {
+export function isCondemned(error: unknown): boolean {
   return hasCode(error, 'CONFLICT') && error.facts['condemned'] !== undefined;
 }
 
@@ -131,11 +137,11 @@ export async function reconcile(head: LocalHead, parts: CommitParts, signal?: Ab
       await head.passOver(number);
     } else if (ours && head.record.layers.some((layer) => layer.commitIds.includes(record.commitId))) {
       await head.adopt(record);
-    } else if (head.isDirty()) {
+    } else if (head.isDirty() || head.isLocal) {
       throw new LazydiskError(
         'CONFLICT',
-        `${image}@${number} was published by another host on the same base; the changes of this disk are kept, ` +
-          'but they cannot become the next snapshot.',
+        `${image}@${number} was published by another host; the changes of this disk are kept, but they cannot become the ` +
+          `next snapshot: save them with \`lazydisk commit <mountpoint> ${image} --as NEW-IMAGE\`.`,
         { facts: { image, number } },
       );
     }
@@ -143,18 +149,8 @@ export async function reconcile(head: LocalHead, parts: CommitParts, signal?: Ab
   return listing;
 }
 
-/** What a commit does not change is kept in the store because the base lives: without it, it must not be published. */
-function assertBaseLives({ record: { image, imageId, base } }: LocalHead, { snapshots }: ImageListing): void {
-  // The first commit of an image may stand on another one's snapshot.
-  if (base?.imageId !== imageId || snapshots.some(({ number }) => number === base.number)) return;
-  throw new LazydiskError(
-    'CONFLICT',
-    `${image}@${base.number}, on which this disk stands, was deleted; its changes are kept, and \`lazydisk undelete\` may bring the snapshot back.`,
-    { facts: { image, number: base.number } },
-  );
-}
-
-async function upload(
+/** Puts all that a snapshot of the frozen layers needs but for its record. */
+export async function upload(
   head: LocalHead,
   view: DiskView,
   frozen: readonly Layer[],
@@ -272,7 +268,7 @@ async function publish(
     const sourceAgeMs = startStopwatch();
     const listing = await reconcile(head, parts, options.signal);
     if (head.record.base !== base) return undefined;
-    assertBaseLives(head, listing);
+    await assertBaseLives(head.record, listing, parts.repository, options.signal);
     const record: SnapshotRecord = {
       formatVersion: 1,
       requires: written.requires,
@@ -282,7 +278,7 @@ async function publish(
       chunkSizeBytes: view.plane.chunkSizeBytes,
       root: written.root,
       allocatedBytes: written.allocatedBytes,
-      parent: base === null ? null : { image, imageId, number: base.number, commitId: base.commitId },
+      parent: parentOf(head.record),
       timeMs: parts.now(),
       label: options.label ?? '',
       commitId,

@@ -11,7 +11,7 @@ import * as z from 'zod';
 import { isChunkSize } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-record.js';
-import type { SnapshotRecord } from '../format/snapshot-record.js';
+import type { ParentReference, SnapshotRecord } from '../format/snapshot-record.js';
 import { LazydiskError } from '../util/errors.js';
 import type { HeadOwner } from './api.js';
 import { makeDirectory, syncDirectory } from './layer.js';
@@ -24,13 +24,17 @@ export interface ListedLayer {
 }
 
 export interface HeadRecord {
-  readonly stateVersion: 1;
   readonly image: string;
   readonly imageId: RandomId;
   readonly contentId: string;
   readonly chunkSizeBytes: number;
   /** The snapshot below the layers, whole, so that the head opens without the store; null before the first commit. */
   readonly base: SnapshotRecord | null;
+  /**
+   * Whose snapshot the base is: null for this image's own, else the name of another image. Then this one is a local clone: the
+   * store knows nothing of it until its first commit.
+   */
+  readonly origin: string | null;
   /** Highest snapshot number that was known when the base was chosen: only a later one can be a foreign commit. */
   readonly seenNumber: number;
   /** Oldest first. */
@@ -45,14 +49,18 @@ export interface HeadRecord {
   readonly dirtySinceMs: number | null;
 }
 
+/** Of records that name an origin: to a reader that knows none, the base would be the image's own. */
+const STATE_VERSION_WITH_ORIGIN = 2;
+
 const id = z.string().regex(/^[0-9a-f]{32}$/);
 const schema = z.object({
-  stateVersion: z.literal(1),
+  stateVersion: z.union([z.literal(1), z.literal(STATE_VERSION_WITH_ORIGIN)]),
   image: z.string(),
   imageId: id,
   contentId: z.string().min(1),
   chunkSizeBytes: z.number().refine(isChunkSize),
   base: z.string().nullable(),
+  origin: z.string().nullable().default(null),
   seenNumber: z.number().int().min(0),
   layers: z.array(z.object({ id, commitIds: z.array(id) })),
   bootId: z.string(),
@@ -63,6 +71,17 @@ const schema = z.object({
   abandonedCommitIds: z.array(id),
   dirtySinceMs: z.number().nullable(),
 });
+
+/** The base, if it is a snapshot of this image: not that of a local clone. */
+export function ownBase({ base, origin }: HeadRecord): SnapshotRecord | null {
+  return origin === null ? base : null;
+}
+
+/** What a snapshot of this head is made from, as its record says it. */
+export function parentOf({ image, base, origin }: HeadRecord): ParentReference | null {
+  if (base === null) return null;
+  return { image: origin ?? image, imageId: base.imageId, number: base.number, commitId: base.commitId };
+}
 
 /** Reads a head's record. DAMAGED names the file; NOT_FOUND when there is none. */
 export async function readHeadRecord(path: string): Promise<HeadRecord> {
@@ -86,11 +105,12 @@ export async function readHeadRecord(path: string): Promise<HeadRecord> {
 /** Writes a head's record; durable when it resolves. */
 export async function writeHeadRecord(path: string, record: HeadRecord): Promise<void> {
   const base = record.base === null ? null : encodeSnapshotRecord(record.base, 'the base of a head').toString('utf8');
+  const stateVersion = record.origin === null ? 1 : STATE_VERSION_WITH_ORIGIN;
   const temporary = `${path}.new`;
   await makeDirectory(dirname(path));
   const handle = await open(temporary, 'w', 0o600);
   try {
-    await handle.writeFile(`${JSON.stringify({ ...record, base }, undefined, 1)}\n`);
+    await handle.writeFile(`${JSON.stringify({ ...record, stateVersion, base }, undefined, 1)}\n`);
     await handle.sync();
   } finally {
     await handle.close();

@@ -35,7 +35,7 @@ export interface HeadParts extends HeadDiskParts, ClaimParts {
 /** How often changes are made durable without being asked, milliseconds. */
 const ROUND_INTERVAL_MS = 5000;
 /** So many layers mean that commit after commit has failed; each costs every read a look. */
-const MAX_LAYERS = 8;
+export const MAX_LAYERS = 8;
 /** Leaves of a new base that are looked up before it takes over, so that workers go on without a miss. */
 const MAX_WARM_LEAVES = 64;
 /** How long that may take, milliseconds: the store may be away. */
@@ -85,6 +85,20 @@ export class LocalHead implements Head {
     return new LocalHead(parts, kept, new HeadDisk(parts, parts.bases.acquire(treeOf(record)), []));
   }
 
+  /** A new image on a snapshot of the image `origin`, which no store knows of. Its record is durable when it resolves. */
+  static async forLocalClone(
+    parts: HeadParts,
+    image: string,
+    imageId: RandomId,
+    base: SnapshotRecord,
+    origin: string,
+  ): Promise<LocalHead> {
+    const record = { ...emptyRecord(parts, image, imageId, base.chunkSizeBytes), base, origin };
+    const kept = new KeptRecord(parts.headsDirectory, record, false);
+    await kept.change({});
+    return new LocalHead(parts, kept, new HeadDisk(parts, parts.bases.acquire(base), []));
+  }
+
   /** A head that has a record: opens its layers, and removes what is not listed. */
   static async load(parts: HeadParts, record: HeadRecord): Promise<LocalHead> {
     const kept = new KeptRecord(parts.headsDirectory, record, true);
@@ -115,6 +129,11 @@ export class LocalHead implements Head {
   /** False in the folder of a new image before `disk.raw` is made. */
   get exists(): boolean {
     return this.record.base !== null || this.record.layers.length > 0;
+  }
+
+  /** Whether it is a local clone: the store knows nothing of this image before its first commit. */
+  get isLocal(): boolean {
+    return this.record.origin !== null;
   }
 
   get contentId(): string {
@@ -236,10 +255,15 @@ export class LocalHead implements Head {
    * The freeze of a commit: a new layer takes the writes; the others carry the commit's id, durably. Behind many failed
    * commits no further layer is added: the layers that are frozen already are committed first, and `isNow` is false.
    */
-  async freeze(commitId: RandomId): Promise<{ frozen: readonly Layer[]; pauseMs: number; isNow: boolean }> {
+  async freeze(
+    commitId: RandomId,
+    maxLayers = MAX_LAYERS,
+  ): Promise<{ frozen: readonly Layer[]; pauseMs: number; isNow: boolean }> {
     return this.inTurn(async () => {
+      // The commit id stands with a layer, also where nothing was written: a clone that is published as it is.
+      if (this.record.layers.length === 0) await this.pushLayer([]);
       const layers = this.disk.openLayers;
-      if (layers.length < MAX_LAYERS) return { frozen: layers, pauseMs: await this.pushLayer([commitId]), isNow: true };
+      if (layers.length < maxLayers) return { frozen: layers, pauseMs: await this.pushLayer([commitId]), isNow: true };
       const last = layers.length - 1;
       await this.kept.change({
         layers: this.record.layers.map((listed, index) =>
@@ -264,6 +288,7 @@ export class LocalHead implements Head {
       try {
         await this.kept.change({
           base: record,
+          origin: null,
           seenNumber: record.number,
           layers: this.record.layers.filter((layer) => !included(layer)),
           dirtySinceMs: null,
@@ -292,6 +317,26 @@ export class LocalHead implements Head {
   /** A record of ours that a revert has thrown away, or another writer's number that was looked at: later ones count. */
   async passOver(number: number): Promise<void> {
     await this.kept.change({ seenNumber: Math.max(this.record.seenNumber, number) });
+  }
+
+  /**
+   * The first commit of a local clone takes its name in the store; nothing to do otherwise. EXISTS, LOCKED: another image has
+   * it meanwhile. REFUSED names the right that is missing.
+   */
+  async takeName(signal?: AbortSignal): Promise<void> {
+    await this.inTurn(async () => {
+      if (!this.isLocal || this.claim.isHeld) return;
+      const { repository, stateId } = this.parts;
+      const { image, imageId } = this.record;
+      await this.claim.take(signal);
+      const newest = (await repository.listImage(image, signal)).snapshots.at(-1);
+      // One of ours is an earlier try whose answer was lost: the commit will find it.
+      if (newest !== undefined && (await repository.readRecord(image, newest.number, signal)).imageId !== imageId) {
+        await repository.releaseLock(image, stateId, signal);
+        throw new LazydiskError('EXISTS', nameIsTaken(image), { facts: { image } });
+      }
+      await this.claim.hold();
+    });
   }
 
   /** Takes the lock of a new image. LOCKED names the holder. */
@@ -330,7 +375,9 @@ export class LocalHead implements Head {
   }
 
   private subject(): Subject {
-    const { image, imageId, base } = this.record;
+    const { image, imageId, base, origin } = this.record;
+    // A local clone boots as the image that it stands on, and what its boots teach is kept there.
+    if (base !== null && origin !== null) return { image: origin, imageId: base.imageId, parent: base.parent };
     return { image, imageId, parent: base?.parent ?? null };
   }
 
@@ -343,7 +390,7 @@ export class LocalHead implements Head {
 
   /** Takes the lock unless it is held, then looks whether another host has published meanwhile. */
   private async ensureLock(signal: AbortSignal | undefined): Promise<void> {
-    if (this.claim.isHeld) return;
+    if (this.claim.isHeld || this.isLocal) return;
     const { repository } = this.parts;
     const { image } = this.record;
     await this.claim.take(signal);
@@ -469,14 +516,22 @@ async function warmUp(base: Base, leaves: readonly number[]): Promise<void> {
   }
 }
 
+/** Why a local clone can't be published, and what can be done. */
+function nameIsTaken(image: string): string {
+  return (
+    `Another image has been named ${image} in the repository meanwhile; the changes of this one are kept: ` +
+    `publish it under another name with \`lazydisk commit <mountpoint> ${image} --as NEW-IMAGE\`.`
+  );
+}
+
 function emptyRecord(parts: HeadParts, image: string, imageId: RandomId, chunkSizeBytes: number): HeadRecord {
   return {
-    stateVersion: 1,
     image,
     imageId,
     contentId: `head/${imageId}/${randomId()}`,
     chunkSizeBytes,
     base: null,
+    origin: null,
     seenNumber: 0,
     layers: [],
     bootId: parts.bootId,

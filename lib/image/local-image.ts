@@ -2,7 +2,8 @@
  * One image as this host sees it: its snapshots in the store and its head here.
  *
  * Without a head of its own files, an image's head is the newest snapshot: it follows what other hosts publish, at every
- * look. A head with files follows only while it is clean, closed and not locked by us.
+ * look. A head with files follows only while it is clean, closed and not locked by us. Of a local clone the store is never
+ * asked: what it may have under that name is another image.
  */
 import type { BootProfile } from '../format/profile.js';
 import type { RandomId } from '../format/references.js';
@@ -11,12 +12,22 @@ import type { ImageListing } from '../repository/api.js';
 import { dropProfile, readProfile, writeProfile } from '../repository/profiles.js';
 import { orAborted } from '../util/abort.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
-import type { CommitOutcome, Health, HydrateOutcome, Image, ImageStatus, SnapshotInfo } from './api.js';
+import type {
+  CommitOutcome,
+  Health,
+  HydrateOutcome,
+  Image,
+  ImageCommitOptions,
+  ImageStatus,
+  SnapshotInfo,
+} from './api.js';
 import { mergedRanges } from './boot-profile.js';
+import { commitAs } from './commit-as.js';
 import { commitHead, reconcile } from './commit.js';
 import type { CommitParts } from './commit.js';
 import type { Base } from './base.js';
 import { hydrate } from './hydrate.js';
+import { ownBase, parentOf } from './head-record.js';
 import { LocalHead } from './head.js';
 import type { HeadParts } from './head.js';
 import type { Listings } from './listings.js';
@@ -95,16 +106,18 @@ export class LocalImage implements Image {
     this.current = await this.lockNewImage(signal);
   }
 
-  async commit(options: { label?: string; signal?: AbortSignal }): Promise<CommitOutcome> {
+  async commit({ label, as, onCut, signal: caller }: ImageCommitOptions): Promise<CommitOutcome> {
     this.assertWritable();
-    const head = await this.head(options.signal);
+    const head = await this.head(caller);
     if (head?.exists !== true) throw new LazydiskError('NOT_FOUND', `${this.name} has no disk to commit.`);
     if (head.committing) throw new LazydiskError('BUSY', `A commit of ${this.name} is running: wait for its end.`);
     if (this.reverting) throw new LazydiskError('BUSY', `A revert of ${this.name} is running: wait for its end.`);
     head.committing = true;
     const { closing, commits } = this.parts;
-    const signal = options.signal === undefined ? closing : AbortSignal.any([closing, options.signal]);
-    const committing = commitHead(head, commits, { label: options.label, signal }).finally(() => {
+    const signal = caller === undefined ? closing : AbortSignal.any([closing, caller]);
+    const options = { label, onCut, signal };
+    const commit = as === undefined ? commitHead(head, commits, options) : commitAs(head, as, commits, options);
+    const committing = commit.finally(() => {
       head.committing = false;
     });
     this.committing = committing.catch(() => undefined);
@@ -141,7 +154,8 @@ export class LocalImage implements Image {
     const listing = await this.listing();
     const lock = listing.writer;
     // A read-only mount has no head: what it shows is the newest snapshot.
-    const number = head?.record.base?.number ?? (head === undefined ? listing.snapshots.at(-1)?.number : undefined);
+    const number = head === undefined ? listing.snapshots.at(-1)?.number : ownBase(head.record)?.number;
+    const origin = head?.isLocal === true ? parentOf(head.record) : null;
     const record = head === undefined && number !== undefined ? await this.livingRecord(number) : undefined;
     const base = head?.disk.currentBase ?? (record && heads.bases.peek(record));
     const missingBytes = base?.missingBytes() ?? record?.allocatedBytes ?? 0;
@@ -152,6 +166,7 @@ export class LocalImage implements Image {
       imageId: this.id,
       sizeBytes: head?.sizeBytes() ?? record?.sizeBytes ?? 0,
       baseNumber: number ?? null,
+      localCloneOf: origin && { image: origin.image, number: origin.number },
       health,
       localBytes: base?.localBytes() ?? 0,
       missingBytes,
@@ -212,12 +227,13 @@ export class LocalImage implements Image {
     return bases.acquire(await this.livingRecord(newest));
   }
 
-  profile(): Promise<BootProfile | null> {
-    return readProfile(this.parts.heads.repository.store, this.name);
+  async profile(): Promise<BootProfile | null> {
+    return this.isLocal ? null : readProfile(this.parts.heads.repository.store, this.name);
   }
 
   async recordProfile(): Promise<BootProfile> {
     this.assertWritable();
+    this.assertPublished();
     const { heads } = this.parts;
     const base = (await this.head())?.disk.currentBase;
     const touched = base === undefined ? [] : touchedChunks(base);
@@ -235,6 +251,7 @@ export class LocalImage implements Image {
 
   async dropProfile(): Promise<void> {
     this.assertWritable();
+    this.assertPublished();
     await dropProfile(this.parts.heads.repository.store, this.name);
   }
 
@@ -274,6 +291,19 @@ export class LocalImage implements Image {
     this.parts.listings.invalidate();
   }
 
+  /** Whose snapshots the numbers are that `cloneSource` tells: this image's, or those of the one that a local clone stands on. */
+  get numberedBy(): string {
+    return this.ownHead?.record.origin ?? this.name;
+  }
+
+  /** The record of a snapshot to clone: `number`, or `cloneSource`. */
+  async cloneRecord(number: number | undefined, signal?: AbortSignal): Promise<SnapshotRecord> {
+    if (number !== undefined) return this.livingRecord(number, signal);
+    const chosen = await this.cloneSource();
+    const base = this.ownHead?.record.base;
+    return base?.number === chosen ? base : this.livingRecord(chosen, signal);
+  }
+
   /** The number to clone from when none is given. */
   async cloneSource(): Promise<number> {
     const head = await this.head();
@@ -291,6 +321,18 @@ export class LocalImage implements Image {
   private assertIdle(head: LocalHead, verb: string): void {
     if (head.openCount > 0) throw new LazydiskError('BUSY', `${this.name} is open: close disk.raw before ${verb}.`);
     if (head.committing) throw new LazydiskError('BUSY', `A commit of ${this.name} is running: wait before ${verb}.`);
+  }
+
+  private get isLocal(): boolean {
+    return this.ownHead?.isLocal === true;
+  }
+
+  private assertPublished(): void {
+    if (!this.isLocal) return;
+    throw new LazydiskError(
+      'CONFLICT',
+      `${this.name} is on this host only, and its boot profile is that of ${this.numberedBy}: commit it first.`,
+    );
   }
 
   private assertWritable(): void {
@@ -335,7 +377,10 @@ export class LocalImage implements Image {
   listing(signal?: AbortSignal): Promise<ImageListing> {
     const record = this.ownHead?.record;
     if (record === undefined) return this.parts.listings.listing(this.name, signal);
-    const { base, seenNumber } = record;
+    const { base, seenNumber, origin } = record;
+    if (origin !== null) {
+      return Promise.resolve({ image: this.name, snapshots: [], deleted: [], writer: null, nextNumber: 1 });
+    }
     return this.parts.listings.listing(this.name, signal, {
       image: this.name,
       snapshots: base === null ? [] : [{ number: base.number, publishedMs: base.timeMs }],
@@ -360,5 +405,5 @@ export class LocalImage implements Image {
 
 /** Whether a head stays on its base, whatever others publish. */
 function isFixed(head: LocalHead): boolean {
-  return head.record.lockHeld || head.isDirty() || head.openCount > 0 || head.committing;
+  return head.isLocal || head.record.lockHeld || head.isDirty() || head.openCount > 0 || head.committing;
 }

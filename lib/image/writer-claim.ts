@@ -11,6 +11,7 @@ import type { WriterLock } from '../format/writer-lock.js';
 import type { Repository } from '../repository/api.js';
 import { messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
+import { ownBase } from './head-record.js';
 import type { KeptRecord } from './kept-record.js';
 
 export interface ClaimParts {
@@ -65,7 +66,8 @@ export class WriterClaim {
   }
 
   private lock(): WriterLock {
-    const { base, imageId } = this.kept.value;
+    const { imageId } = this.kept.value;
+    const base = ownBase(this.kept.value);
     return {
       formatVersion: 1,
       imageId,

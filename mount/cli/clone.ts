@@ -1,5 +1,6 @@
 /** `lazydisk clone`: a new image from a snapshot, whatever its size, by one small object. */
 import { randomId } from '../../lib/format/checksums.js';
+import type { CloneOutcome } from '../../lib/image/api.js';
 import type { Repository } from '../../lib/repository/api.js';
 import { cloneSnapshot } from '../../lib/repository/clone.js';
 import { LazydiskError } from '../../lib/util/errors.js';
@@ -11,18 +12,24 @@ import { resolveWhere } from './where.js';
 
 export const cloneVerb = defineVerb({
   command: 'clone <where> <image> <new-image>',
-  summary: 'Make a new image from a snapshot; costs one small object',
+  summary: 'Make a new image from a snapshot; costs one small object, or none',
   examples: [
     ['clone /mnt debian-12 vm-01', 'from the newest snapshot'],
     ['clone s3://images/prod debian-12@3 vm-02', 'from snapshot 3, without a mount'],
     ['clone /mnt vm-01 vm-01-copy --commit', 'commit what was written to vm-01 first'],
+    ['clone /mnt debian-12 scratch --local', 'on this host only, until it is committed; needs no right to write'],
   ],
   options: (program) =>
     program
       .positional('where', WHERE)
       .positional('image', { type: 'string', demandOption: true, describe: 'source: image, or image@N' })
       .positional('new-image', { type: 'string', demandOption: true, describe: 'name of the new image' })
-      .option('commit', { type: 'boolean', default: false, describe: 'commit uncommitted writes of the source first' }),
+      .option('commit', { type: 'boolean', default: false, describe: 'commit uncommitted writes of the source first' })
+      .option('local', {
+        type: 'boolean',
+        default: false,
+        describe: 'keep the new image on this host until its first commit',
+      }),
   run: async (options, { output, registry, environment }) => {
     const { image, number } = parseImageReference(options.image);
     const newImage = parseImageName(options.newImage);
@@ -30,22 +37,28 @@ export const cloneVerb = defineVerb({
       throw new LazydiskError('USAGE', '--commit clones what was written last, so the source takes no @N with it.');
     }
     const where = await resolveWhere(options.where, options.endpoint, registry);
-    if (options.commit && where.kind === 'repository') {
+    if ((options.commit || options.local) && where.kind === 'repository') {
+      const option = options.commit ? '--commit' : '--local';
       throw new LazydiskError(
         'USAGE',
-        'clone --commit takes a mountpoint, not a repository: only a mount has local writes.',
+        `clone ${option} takes a mountpoint, not a repository: only a mount has local writes.`,
       );
     }
     const made =
       where.kind === 'mount'
         ? await new ControlClient(where.mount.socket).clone(image, newImage, {
+            number,
             commit: options.commit,
-            ...(number === undefined ? {} : { number }),
+            local: options.local,
           })
         : await withRepository(where.repository, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
             cloneStored(repository, image, number, newImage),
           );
-    output.result(made, () => `${made.image}@${String(made.number)} is a clone of ${options.image}`);
+    output.result(made, ({ number: first, source }) =>
+      first === null
+        ? `${made.image} is a clone of ${source.image}@${String(source.number)} on this host only; its first commit publishes it`
+        : `${made.image}@${String(first)} is a clone of ${options.image}`,
+    );
   },
 });
 
@@ -54,10 +67,10 @@ async function cloneStored(
   image: string,
   number: number | undefined,
   newImage: string,
-): Promise<{ image: string; number: number }> {
+): Promise<CloneOutcome> {
   const from = { from: image, number: number ?? newestNumber(repository, image) };
   const record = await cloneSnapshot(repository, { ...from, to: newImage, writerId: randomId() });
-  return { image: newImage, number: record.number };
+  return { image: newImage, number: record.number, source: { image, number: await from.number } };
 }
 
 /** NOT_FOUND: no such image, or it has no snapshot. */

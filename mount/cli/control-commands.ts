@@ -1,8 +1,9 @@
 /** The commands of a tree as the control API offers them: a failed outcome becomes the error that it was. */
 import type { BootProfile } from '../../lib/format/profile.js';
-import type { CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
+import type { CloneOutcome, CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
+import { LazydiskError } from '../../lib/util/errors.js';
 import type { MountStack } from '../service/daemon.js';
-import { throwIfFailed, type CloneResult, type Commands } from '../tree/commands.js';
+import { throwIfFailed, type Commands } from '../tree/commands.js';
 import type { CommandOutcome } from '../tree/outcomes.js';
 import type { Tree } from '../tree/tree.js';
 
@@ -13,9 +14,22 @@ export function controlCommands({
   flats,
 }: Pick<Tree, 'status' | 'imageStatus' | 'flats'> & { commands: Commands }): MountStack['commands'] {
   return {
-    commit: async (image, label) => resultOf<CommitOutcome>(await commands.commit(image, label)),
-    clone: async (image, newImage, { number, commit }) =>
-      resultOf<CloneResult>(await commands.clone(image, number, newImage, commit === undefined ? {} : { commit })),
+    commit: async (image, wish) => resultOf<CommitOutcome>(await commands.commit(image, wish)),
+    beginCommit: async (image, wish) => {
+      const begun = await commands.beginCommit(image, wish);
+      if (!('ok' in begun)) return { id: begun.id, image, pauseMs: begun.pauseMs, outcome: null };
+      const outcome = resultOf<CommitOutcome>(begun);
+      return { id: begun.id, image, pauseMs: outcome.pauseMs, outcome };
+    },
+    command: (id) => {
+      const known = commands.command(id);
+      if (known !== undefined) return Promise.resolve(known);
+      throw new LazydiskError('NOT_FOUND', `There is no command ${id}, or it ended long ago.`, { facts: { id } });
+    },
+    clone: async (image, newImage, { number, commit, local }) =>
+      resultOf<CloneOutcome>(
+        await commands.clone(image, number, newImage, { commit: commit ?? false, local: local ?? false }),
+      ),
     revert: async (image, number) => {
       throwIfFailed(await commands.revert(image, number));
     },

@@ -159,7 +159,13 @@ async function mountLayers(parts: Parts): Promise<LiveMount> {
   });
   const closers = opened.splice(0); // from here on they are openMount's
   return await openMount({
-    stack: { driver, fileSystem: tree.fileSystem, commands: controlCommands(tree), closers },
+    stack: {
+      driver,
+      fileSystem: tree.fileSystem,
+      commands: controlCommands(tree),
+      running: () => tree.commands.running(),
+      closers,
+    },
     mount: {
       mountpoint: settings.mountpoint,
       source: settings.repository,

@@ -14,12 +14,14 @@ export const statusVerb = defineVerb({
   examples: [
     ['status /mnt', 'the whole mount'],
     ['status /mnt vm-01 --json', 'one image, for programs'],
+    ['status /mnt --command 1f2e3d4c-7', 'a command that was begun with --async, or any other'],
   ],
   options: (program) =>
     program
       .positional('mountpoint', MOUNTPOINT)
-      .positional('image', { type: 'string', describe: 'image of the mount' }),
-  run: async ({ mountpoint, image }, { output, registry }) => {
+      .positional('image', { type: 'string', describe: 'image of the mount' })
+      .option('command', { type: 'string', describe: 'id of a command: what became of it', conflicts: 'image' }),
+  run: async ({ mountpoint, image, command }, { output, registry }) => {
     const mount = await requireMount(
       mountpoint,
       registry,
@@ -27,7 +29,9 @@ export const statusVerb = defineVerb({
       'it tells about a mount; `list` tells about a repository',
     );
     const client = new ControlClient(mount.socket);
-    if (image === undefined) {
+    if (command !== undefined) {
+      output.result(await client.command(command), describe);
+    } else if (image === undefined) {
       output.result(await client.status(), describeMount);
     } else {
       output.result(await client.imageStatus(parseImageReference(image).image), describe);

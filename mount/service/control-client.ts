@@ -3,11 +3,19 @@
  */
 import { request as httpRequest } from 'node:http';
 import type { BootProfile } from '../../lib/format/profile.js';
-import type { CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
+import type { CloneOutcome, CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
+import type { CommitWish } from '../tree/commands.js';
 import type { FlatResult } from '../tree/flat-snapshots.js';
+import type { CommandOutcome, RunningCommand } from '../tree/outcomes.js';
 import type { ImageStatusDocument, MountStatus } from '../tree/status-schema.js';
-import { fromWire, type ControlCommands, type RequestBody, type RequestName } from './control-protocol.js';
+import {
+  fromWire,
+  type CommitStart,
+  type ControlCommands,
+  type RequestBody,
+  type RequestName,
+} from './control-protocol.js';
 import { withSocketPath } from './socket-path.js';
 
 /** Status is answered from what the daemon knows; commands take as long as their work does. */
@@ -17,16 +25,25 @@ const STATUS_TIMEOUT_MS = 60_000;
 export class ControlClient implements ControlCommands {
   constructor(private readonly socket: string) {}
 
-  async commit(image: string, label?: string): Promise<CommitOutcome> {
-    return (await this.post('commit', { image, ...(label === undefined ? {} : { label }) })) as CommitOutcome;
+  async commit(image: string, wish: CommitWish = {}): Promise<CommitOutcome> {
+    return (await this.post('commit', { image, ...wish })) as CommitOutcome;
+  }
+
+  async beginCommit(image: string, wish: CommitWish = {}): Promise<CommitStart> {
+    return (await this.post('begin-commit', { image, ...wish })) as CommitStart;
+  }
+
+  async command(id: string): Promise<RunningCommand | CommandOutcome> {
+    const path = `/commands/${encodeURIComponent(id)}`;
+    return (await this.call('GET', path, undefined, STATUS_TIMEOUT_MS)) as RunningCommand | CommandOutcome;
   }
 
   async clone(
     image: string,
     newImage: string,
-    options: { number?: number; commit?: boolean },
-  ): Promise<{ image: string; number: number }> {
-    return (await this.post('clone', { image, newImage, ...options })) as { image: string; number: number };
+    options: { number?: number | undefined; commit?: boolean | undefined; local?: boolean | undefined },
+  ): Promise<CloneOutcome> {
+    return (await this.post('clone', { image, newImage, ...options })) as CloneOutcome;
   }
 
   async revert(image: string, number?: number): Promise<void> {

@@ -6,22 +6,37 @@
  */
 import * as z from 'zod';
 import type { BootProfile } from '../../lib/format/profile.js';
-import type { CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
+import type { CloneOutcome, CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
 import { LazydiskError, messageOf, type ErrorCode } from '../../lib/util/errors.js';
+import type { CommitWish } from '../tree/commands.js';
 import type { FlatResult } from '../tree/flat-snapshots.js';
+import type { CommandOutcome, RunningCommand } from '../tree/outcomes.js';
 import type { ImageStatusDocument, MountStatus } from '../tree/status-schema.js';
 
 /** Path of the socket within the state directory. */
 export const SOCKET_NAME = 'control.sock';
 
+/** A commit that goes on, or has ended already. */
+export interface CommitStart {
+  readonly id: string;
+  readonly image: string;
+  /** How long the cut held writers up, milliseconds. */
+  readonly pauseMs: number;
+  readonly outcome: CommitOutcome | null;
+}
+
 /** What the daemon can be asked to do. mount/tree implements it for its control files; the socket leads to the same. */
 export interface ControlCommands {
-  commit(image: string, label?: string): Promise<CommitOutcome>;
+  commit(image: string, wish: CommitWish): Promise<CommitOutcome>;
+  /** Resolves when the cut is taken; `outcome` is there when the end came first. The id is good for `command`. */
+  beginCommit(image: string, wish: CommitWish): Promise<CommitStart>;
+  /** A command by its id, running or ended. NOT_FOUND. */
+  command(id: string): Promise<RunningCommand | CommandOutcome>;
   clone(
     image: string,
     newImage: string,
-    options: { number?: number; commit?: boolean },
-  ): Promise<{ image: string; number: number }>;
+    options: { number?: number | undefined; commit?: boolean | undefined; local?: boolean | undefined },
+  ): Promise<CloneOutcome>;
   revert(image: string, number?: number): Promise<void>;
   unlock(image: string): Promise<void>;
   /** Keeps a snapshot as a flat file too. NOT_FOUND, NO_SPACE. */
@@ -39,11 +54,19 @@ export interface ControlCommands {
 
 const image = z.string().min(1);
 const number = z.int().positive().optional();
+const commitWish = { label: z.string().optional(), as: image.optional() };
 
 /** Bodies of the POST requests; the path is `/` and the name. */
 export const REQUESTS = {
-  commit: z.strictObject({ image, label: z.string().optional() }),
-  clone: z.strictObject({ image, newImage: image, number, commit: z.boolean().optional() }),
+  commit: z.strictObject({ image, ...commitWish }),
+  'begin-commit': z.strictObject({ image, ...commitWish }),
+  clone: z.strictObject({
+    image,
+    newImage: image,
+    number,
+    commit: z.boolean().optional(),
+    local: z.boolean().optional(),
+  }),
   revert: z.strictObject({ image, number }),
   unlock: z.strictObject({ image }),
   'keep-flat': z.strictObject({ image, number: z.int().positive() }),

@@ -3,7 +3,8 @@
  *
  *   GET  /status                  the whole mount
  *   GET  /images/NAME/status      one image
- *   POST /commit /clone /revert /unlock /hydrate /record-profile /unmount    bodies as in control-protocol.ts
+ *   GET  /commands/ID             a command, running or ended
+ *   POST /commit /begin-commit /clone /revert /unlock /hydrate /record-profile /unmount    bodies as in control-protocol.ts
  *
  * A request stays open for as long as its work takes (a commit may take hours); a client that goes away does not cancel it.
  * Only who may open the socket may ask: the file's mode is the whole of the access control.
@@ -96,6 +97,8 @@ async function perform(request: IncomingMessage, commands: ControlCommands): Pro
     if (path === '/status') return await commands.status();
     const image = /^\/images\/([^/]+)\/status$/.exec(path)?.[1];
     if (image !== undefined) return await commands.imageStatus(decoded(image));
+    const id = /^\/commands\/([^/]+)$/.exec(path)?.[1];
+    if (id !== undefined) return await commands.command(decoded(id));
   }
   if (request.method === 'POST') {
     const name = path.slice(1);
@@ -107,15 +110,16 @@ async function perform(request: IncomingMessage, commands: ControlCommands): Pro
 async function post(name: RequestName, body: unknown, commands: ControlCommands): Promise<unknown> {
   switch (name) {
     case 'commit': {
-      const { image, label } = checked(name, body);
-      return await commands.commit(image, label);
+      const { image, ...wish } = checked(name, body);
+      return await commands.commit(image, wish);
+    }
+    case 'begin-commit': {
+      const { image, ...wish } = checked(name, body);
+      return await commands.beginCommit(image, wish);
     }
     case 'clone': {
-      const { image, newImage, number, commit } = checked(name, body);
-      return await commands.clone(image, newImage, {
-        ...(number === undefined ? {} : { number }),
-        ...(commit === undefined ? {} : { commit }),
-      });
+      const { image, newImage, ...options } = checked(name, body);
+      return await commands.clone(image, newImage, options);
     }
     case 'revert': {
       const { image, number } = checked(name, body);

@@ -14,6 +14,7 @@ import { LazydiskError } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
 import type { Driver, EndReason, MountOptions } from '../fuse/driver.js';
 import type { FileSystem } from '../fuse/file-system.js';
+import type { RunningCommand } from '../tree/outcomes.js';
 import { SOCKET_NAME, type ControlCommands } from './control-protocol.js';
 import { ControlServer } from './control-server.js';
 import { thisProcess } from './processes.js';
@@ -34,6 +35,8 @@ export interface MountStack {
   readonly fileSystem: FileSystem;
   /** What the control files can do; the daemon adds unmount. */
   readonly commands: Omit<ControlCommands, 'unmount'>;
+  /** Commands that have begun and not ended, also those that nobody waits for. */
+  readonly running: () => readonly RunningCommand[];
   /** In the order of closing: what flushes first comes first. */
   readonly closers: readonly Closer[];
 }
@@ -125,7 +128,8 @@ export async function serve(live: LiveMount): Promise<DaemonEnd> {
 
 /** Unmounts; BUSY names who holds the mount, or the command that runs. */
 async function unmount(parts: DaemonParts, running: ReadonlySet<string>): Promise<void> {
-  const [work] = running;
+  const [begun] = parts.stack.running().map(({ command, startedAt }) => `${command}, since ${startedAt}`);
+  const work = begun ?? [...running][0];
   if (work !== undefined) {
     throw new LazydiskError('BUSY', `${parts.mount.mountpoint} is at work (${work}): wait until that is done.`);
   }
@@ -146,7 +150,9 @@ function commandsOf(parts: DaemonParts): ControlCommands {
     }
   };
   return {
-    commit: (image, label) => during(`commit of ${image}`, () => commands.commit(image, label)),
+    commit: (image, wish) => during(`commit of ${image}`, () => commands.commit(image, wish)),
+    beginCommit: (image, wish) => during(`commit of ${image}`, () => commands.beginCommit(image, wish)),
+    command: (id) => commands.command(id),
     clone: (image, newImage, options) => during(`clone of ${image}`, () => commands.clone(image, newImage, options)),
     revert: (image, number) => during(`revert of ${image}`, () => commands.revert(image, number)),
     unlock: (image) => commands.unlock(image),

@@ -7,20 +7,30 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Catalogue, CommitOutcome, HydrateOutcome, Image } from '../../lib/image/api.js';
+import type { Catalogue, CloneOutcome, CommitCut, CommitOutcome, HydrateOutcome, Image } from '../../lib/image/api.js';
 import type { BootProfile } from '../../lib/format/profile.js';
 import { assertImageName } from '../../lib/format/keys.js';
 import { MAX_LABEL_LENGTH } from '../../lib/format/snapshot-record.js';
 import { hasCode, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
+import { withResolvers } from '../fuse/with-resolvers.js';
 import { formatControlCommand, HELP, type ControlCommand, type ProfileAction, type Scope } from './control/grammar.js';
-import type { CommandOutcome, OutcomeError, OutcomeHistory, Outcomes, RunningCommand } from './outcomes.js';
+import type {
+  BegunCommit,
+  CommandOutcome,
+  OutcomeError,
+  OutcomeHistory,
+  Outcomes,
+  RunningCommand,
+} from './outcomes.js';
 
-/** What `clone` answers. */
-export interface CloneResult {
-  readonly image: string;
-  readonly number: number;
+/** How a commit is asked for. */
+export interface CommitWish {
+  readonly label?: string | undefined;
+  /** Name of the new image that the changes are saved as. */
+  readonly as?: string | undefined;
 }
+
 /** What `revert` answers. */
 export interface RevertResult {
   readonly image: string;
@@ -58,6 +68,12 @@ export const MAX_RUNNING_COMMANDS = 64;
 export const RELEASE_GRACE_MS = 500;
 const RELEASE_POLL_MS = 20;
 
+interface Begun {
+  readonly begun: RunningCommand;
+  /** Never rejects. */
+  readonly outcome: Promise<CommandOutcome>;
+}
+
 type RunnableCommand = Exclude<ControlCommand, { verb: 'help' }>;
 
 export class Commands {
@@ -67,19 +83,24 @@ export class Commands {
 
   constructor(private readonly options: CommandsOptions) {}
 
-  /** Publishes the head's changes as the next snapshot. `result`: CommitOutcome. */
-  commit(image: string, label = ''): Promise<CommandOutcome> {
-    return this.run({ verb: 'commit', image, label });
+  /** Publishes the head's changes as the next snapshot, or as a new image. `result`: CommitOutcome. */
+  commit(image: string, { label = '', as }: CommitWish = {}): Promise<CommandOutcome> {
+    return this.#begin({ verb: 'commit', image, label, as, async: false }).outcome;
   }
 
-  /** Makes `newName` from a snapshot of `source`, the newest one when `number` is undefined. `result`: CloneResult. */
+  /** The same, but resolves when the cut is taken; at the end when that comes first: nothing has changed, or it has failed. */
+  beginCommit(image: string, { label = '', as }: CommitWish = {}): Promise<CommandOutcome | BegunCommit> {
+    return this.#untilCut({ verb: 'commit', image, label, as, async: true });
+  }
+
+  /** Makes `newName` from a snapshot of `source`, the newest one when `number` is undefined. `result`: CloneOutcome. */
   clone(
     source: string,
     number: number | undefined,
     newName: string,
-    options: { readonly commit?: boolean } = {},
+    { commit = false, local = false }: { readonly commit?: boolean; readonly local?: boolean } = {},
   ): Promise<CommandOutcome> {
-    return this.run({ verb: 'clone', image: source, newName, number, commit: options.commit ?? false });
+    return this.run({ verb: 'clone', image: source, newName, number, commit, local });
   }
 
   /** Throws away what was not committed; the head stands on its base, or on `number`. `result`: RevertResult. */
@@ -102,9 +123,14 @@ export class Commands {
     return this.run({ verb: 'profile', image, action: 'record' });
   }
 
-  /** The outcome of a finished command, or undefined when it is not (or no longer) known. */
-  outcome(id: string): CommandOutcome | undefined {
+  /** The outcome of a command, or what is known of it while it runs; undefined: not (or no longer) known. */
+  command(id: string): CommandOutcome | RunningCommand | undefined {
     return this.options.outcomes.get(id);
+  }
+
+  /** Commands that have begun and not ended, of all images or of one. */
+  running(image?: string): readonly RunningCommand[] {
+    return this.options.outcomes.running(image);
   }
 
   /** The last outcomes, of all images or of one. */
@@ -117,19 +143,34 @@ export class Commands {
     return this.options.outcomes.runningCount();
   }
 
-  /** Runs a parsed line. `image` is the image of the control file, or undefined in the one of the whole mount. */
-  runLine(command: ControlCommand, image: string | undefined): Promise<CommandOutcome> {
-    if (command.verb !== 'help') return this.run({ ...command, image: command.image ?? image });
-    return this.#record('help', image ?? null, () => Promise.resolve({ help: helpOf(image) }));
+  /**
+   * Runs a parsed line. `image` is the image of the control file, or undefined in the one of the whole mount. Resolves as the
+   * method of the verb does.
+   */
+  runLine(command: ControlCommand, image: string | undefined): Promise<CommandOutcome | BegunCommit> {
+    if (command.verb === 'help')
+      return this.#record('help', image ?? null, () => Promise.resolve({ help: helpOf(image) })).outcome;
+    const named = { ...command, image: command.image ?? image };
+    return named.verb === 'commit' && named.async ? this.#untilCut(named) : this.run(named);
   }
 
   /** The outcome of a line that is no command. */
   refuseLine(line: string, image: string | undefined, error: unknown): Promise<CommandOutcome> {
     const shown = line.length > 200 ? `${line.slice(0, 200)}…` : line;
-    return this.#record(shown, image ?? null, () => Promise.reject(error));
+    return this.#record(shown, image ?? null, () => Promise.reject(error)).outcome;
   }
 
   private run(command: RunnableCommand): Promise<CommandOutcome> {
+    return this.#begin(command).outcome;
+  }
+
+  async #untilCut(command: RunnableCommand): Promise<CommandOutcome | BegunCommit> {
+    const cut = withResolvers<CommitCut>();
+    const { begun, outcome } = this.#begin(command, cut.resolve);
+    return Promise.race([outcome, cut.promise.then(({ pauseMs }) => ({ ...begun, pauseMs }))]);
+  }
+
+  #begin(command: RunnableCommand, onCut?: (cut: CommitCut) => void): Begun {
     const image = command.image ?? null;
     return this.#record(formatControlCommand(command), image, async () => {
       if (this.options.readOnly && changesSomething(command))
@@ -137,25 +178,24 @@ export class Commands {
       if (this.runningCount() > MAX_RUNNING_COMMANDS) {
         throw new LazydiskError('BUSY', `${MAX_RUNNING_COMMANDS} commands are running: wait for one to end.`);
       }
-      return this.#execute(command, image ?? '');
+      return this.#execute(command, image ?? '', onCut);
     });
   }
 
   async #execute(
     command: RunnableCommand,
     image: string,
-  ): Promise<CommitOutcome | CloneResult | RevertResult | UnlockResult | HydrateOutcome | ProfileResult> {
+    onCut: ((cut: CommitCut) => void) | undefined,
+  ): Promise<CommitOutcome | CloneOutcome | RevertResult | UnlockResult | HydrateOutcome | ProfileResult> {
     const { catalogue } = this.options;
     switch (command.verb) {
       case 'commit':
         assertLabel(command.label);
-        return (await this.#find(image)).commit(command.label === '' ? {} : { label: command.label });
+        if (command.as !== undefined) assertImageName(command.as);
+        return (await this.#find(image)).commit({ label: command.label, as: command.as, onCut });
       case 'clone':
         assertImageName(command.newName);
-        return catalogue.clone(image, command.newName, {
-          commit: command.commit,
-          ...(command.number === undefined ? {} : { number: command.number }),
-        });
+        return catalogue.clone(image, command.newName, command);
       case 'revert':
         await afterRelease(async () => (await this.#find(image)).revert(command.number));
         return { image, number: command.number ?? null };
@@ -176,17 +216,22 @@ export class Commands {
     return image;
   }
 
-  async #record(command: string, image: string | null, work: () => Promise<unknown>): Promise<CommandOutcome> {
-    const { outcomes, now, log } = this.options;
+  #record(command: string, image: string | null, work: () => Promise<unknown>): Begun {
+    const { outcomes, now } = this.options;
     const begun: RunningCommand = { id: `${this.#run}-${++this.#count}`, command, image, startedAt: isoTime(now()) };
     outcomes.started(begun);
+    return { begun, outcome: this.#finish(begun, work) };
+  }
+
+  async #finish(begun: RunningCommand, work: () => Promise<unknown>): Promise<CommandOutcome> {
+    const { outcomes, now, log } = this.options;
     const end = await work().then(
       (result) => ({ ok: true, result }),
       (error: unknown) => ({ ok: false, error: outcomeError(error) }),
     );
     const { ok, ...rest } = end;
     const outcome: CommandOutcome = { ...begun, ok, finishedAt: isoTime(now()), ...rest };
-    log.info(`Command ${outcome.id} ${outcome.ok ? 'succeeded' : 'failed'}: ${command}`, { ...end });
+    log.info(`Command ${outcome.id} ${outcome.ok ? 'succeeded' : 'failed'}: ${begun.command}`, { ...end });
     await outcomes.finished(outcome);
     return outcome;
   }

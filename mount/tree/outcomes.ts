@@ -35,6 +35,12 @@ export interface CommandOutcome {
 /** A command that has not come to its end. */
 export type RunningCommand = Pick<CommandOutcome, 'id' | 'command' | 'image' | 'startedAt'>;
 
+/** A commit whose cut is taken, and which goes on. */
+export interface BegunCommit extends RunningCommand {
+  /** How long the cut held writers up, milliseconds. */
+  readonly pauseMs: number;
+}
+
 /** What a fresh descriptor of a control file reads. */
 export interface OutcomeHistory {
   readonly schemaVersion: 1;
@@ -82,8 +88,14 @@ export class Outcomes {
     await saved;
   }
 
-  get(id: string): CommandOutcome | undefined {
-    return this.#finished.find((outcome) => outcome.id === id);
+  /** undefined: never begun, or forgotten. */
+  get(id: string): CommandOutcome | RunningCommand | undefined {
+    return this.#running.get(id) ?? this.#finished.find((outcome) => outcome.id === id);
+  }
+
+  /** Commands that have not ended, of all images or of one. */
+  running(image?: string): readonly RunningCommand[] {
+    return [...this.#running.values()].filter((command) => image === undefined || command.image === image);
   }
 
   runningCount(): number {
@@ -92,13 +104,8 @@ export class Outcomes {
 
   /** The last outcomes, of all images or of one. */
   history(image?: string): OutcomeHistory {
-    const concerns = (command: { readonly image: string | null }): boolean =>
-      image === undefined || command.image === image;
-    return {
-      schemaVersion: 1,
-      running: [...this.#running.values()].filter(concerns),
-      outcomes: this.#finished.filter(concerns),
-    };
+    const outcomes = this.#finished.filter((command) => image === undefined || command.image === image);
+    return { schemaVersion: 1, running: this.running(image), outcomes };
   }
 
   async #save(): Promise<void> {

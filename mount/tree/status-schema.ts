@@ -6,6 +6,7 @@
  */
 import type { Health, ImageStatus } from '../../lib/image/api.js';
 import type { FetchPriority } from '../../lib/mirror/api.js';
+import type { RunningCommand } from './outcomes.js';
 
 export const STATUS_SCHEMA_VERSION = 1;
 
@@ -30,9 +31,10 @@ export interface MountIdentity {
   readonly readOnly: boolean;
 }
 
-/** `status` of an image: ImageStatus of lib/image/api.ts, and the version. */
+/** `status` of an image: ImageStatus of lib/image/api.ts, the version, and the commands about it that have not ended. */
 export interface ImageStatusDocument extends ImageStatus {
   readonly schemaVersion: typeof STATUS_SCHEMA_VERSION;
+  readonly running: readonly RunningCommand[];
 }
 
 /** `status` of the whole mount. */
@@ -83,6 +85,7 @@ export interface MountStatus extends MountIdentity {
 
   /** Commands that have begun and not ended. */
   readonly runningCommands: number;
+  readonly running: readonly RunningCommand[];
   /** Ascending by name. */
   readonly images: readonly ImageStatus[];
   /** Images that did not say their status in time, ascending; `images` and the sums lack them. */

@@ -8,6 +8,7 @@ import type { MirrorStatistics } from '../../lib/mirror/api.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import type { DriverStatistics } from '../fuse/driver.js';
 import { mapLimited } from './map-limited.js';
+import type { RunningCommand } from './outcomes.js';
 import {
   STATUS_SCHEMA_VERSION,
   type ImageStatusDocument,
@@ -22,7 +23,7 @@ export interface StatusSources {
   readonly mirror: () => MirrorStatistics;
   readonly driver: () => DriverStatistics;
   readonly store: () => StoreStatistics;
-  readonly runningCommands: () => number;
+  readonly running: () => readonly RunningCommand[];
   readonly identity: MountIdentity;
   readonly startedMs: number;
 }
@@ -39,6 +40,7 @@ export async function mountStatus(sources: StatusSources, deadlineMs = STATUS_DE
   const mirror = sources.mirror();
   const driver = sources.driver();
   const store = sources.store();
+  const running = sources.running();
   return {
     schemaVersion: STATUS_SCHEMA_VERSION,
     ...sources.identity,
@@ -66,7 +68,8 @@ export async function mountStatus(sources: StatusSources, deadlineMs = STATUS_DE
     storeRequests: store.requests,
     storeErrors: store.errors,
     lastStoreError: store.lastError,
-    runningCommands: sources.runningCommands(),
+    runningCommands: running.length,
+    running,
     images: answered,
     unknownImages: names?.filter((_, index) => images[index] === undefined) ?? [],
     imagesListed: names !== undefined,
@@ -74,11 +77,15 @@ export async function mountStatus(sources: StatusSources, deadlineMs = STATUS_DE
 }
 
 /** The status of one image. NOT_FOUND. */
-export async function imageStatus(catalogue: Catalogue, name: string): Promise<ImageStatusDocument> {
+export async function imageStatus(
+  catalogue: Catalogue,
+  name: string,
+  running: readonly RunningCommand[],
+): Promise<ImageStatusDocument> {
   const image = await catalogue.find(name);
   if (image === undefined)
     throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`, { facts: { image: name } });
-  return { schemaVersion: STATUS_SCHEMA_VERSION, ...(await image.status()) };
+  return { schemaVersion: STATUS_SCHEMA_VERSION, ...(await image.status()), running };
 }
 
 interface ImagesInTime {

@@ -65,10 +65,11 @@ export async function createTree(parts: TreeParts): Promise<Tree> {
       mirror: () => parts.mirror.statistics(),
       driver: () => parts.driver.statistics(),
       store: () => parts.store.statistics(),
-      runningCommands: () => commands.runningCount(),
+      running: () => commands.running(),
       identity,
       startedMs,
     });
+  const statusOf = (name: string): Promise<ImageStatusDocument> => imageStatus(catalogue, name, commands.running(name));
   const fileSystem = new TreeFileSystem(
     {
       catalogue,
@@ -84,7 +85,7 @@ export async function createTree(parts: TreeParts): Promise<Tree> {
       sessions: new Handles(startedMs),
       statusPages: new Handles(startedMs),
       mountStatus: status,
-      imageStatus: (name) => imageStatus(catalogue, name),
+      imageStatus: statusOf,
       startedMs,
       log,
     },
@@ -95,6 +96,6 @@ export async function createTree(parts: TreeParts): Promise<Tree> {
     commands,
     flats: new FlatSnapshots(catalogue, parts.flats),
     status,
-    imageStatus: (name) => imageStatus(catalogue, name),
+    imageStatus: statusOf,
   };
 }

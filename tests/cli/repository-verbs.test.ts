@@ -72,7 +72,11 @@ test('a disk goes into a repository and comes out the same, through every verb',
     allocatedBytes: MIB,
   });
   expect(await lazydiskJson(['import', url, disk, 'debian'], { env })).toMatchObject({ number: 2 });
-  expect(await lazydiskJson(['clone', url, 'debian@1', 'vm'], { env })).toEqual({ image: 'vm', number: 1 });
+  expect(await lazydiskJson(['clone', url, 'debian@1', 'vm'], { env })).toMatchObject({
+    image: 'vm',
+    number: 1,
+    source: { image: 'debian', number: 1 },
+  });
 
   const copy = join(folder, 'copy.raw');
   expect(await lazydiskJson(['export', url, 'vm', copy], { env })).toMatchObject({ image: 'vm', number: 1 });

@@ -5,6 +5,8 @@
 import { randomBytes } from 'node:crypto';
 import type {
   Catalogue,
+  CloneOptions,
+  CloneOutcome,
   CommitOutcome,
   Disk,
   Head,
@@ -12,6 +14,7 @@ import type {
   HydrateOutcome,
   Health,
   Image,
+  ImageCommitOptions,
   ImageStatus,
   SnapshotInfo,
 } from '../../lib/image/api.js';
@@ -78,11 +81,7 @@ export class FakeCatalogue implements Catalogue {
     this.images.delete(name);
   }
 
-  async clone(
-    name: string,
-    newName: string,
-    options: { number?: number; commit?: boolean; signal?: AbortSignal },
-  ): Promise<{ image: string; number: number }> {
+  async clone(name: string, newName: string, options: CloneOptions): Promise<CloneOutcome> {
     const source = this.images.get(name);
     if (source === undefined) throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`);
     if (this.images.has(newName)) throw new LazydiskError('EXISTS', `${newName} is there already.`);
@@ -92,9 +91,13 @@ export class FakeCatalogue implements Catalogue {
     }
     const number = options.number ?? source.newest();
     const snapshot = number === undefined ? undefined : source.published.get(number);
-    if (snapshot === undefined) throw new LazydiskError('NOT_FOUND', `There is no such snapshot of ${name}.`);
-    this.image(newName).publish(snapshot.bytes);
-    return { image: newName, number: 1 };
+    if (number === undefined || snapshot === undefined) {
+      throw new LazydiskError('NOT_FOUND', `There is no such snapshot of ${name}.`);
+    }
+    const made = this.image(newName);
+    if (options.local === true) made.currentHead = new FakeHead(made, snapshot.bytes, null);
+    else made.publish(snapshot.bytes);
+    return { image: newName, number: options.local === true ? null : 1, source: { image: name, number } };
   }
 
   async unlock(name: string): Promise<void> {
@@ -166,7 +169,7 @@ export class FakeImage implements Image {
     return this.currentHead;
   }
 
-  async commit(options: { label?: string; signal?: AbortSignal }): Promise<CommitOutcome> {
+  async commit(options: ImageCommitOptions): Promise<CommitOutcome> {
     const head = await this.head();
     if (head === undefined) throw new LazydiskError('CONFLICT', `${this.name} has nothing to commit.`);
     if (this.committing) throw new LazydiskError('BUSY', `A commit of ${this.name} is running.`);
@@ -174,13 +177,15 @@ export class FakeImage implements Image {
     try {
       const frozen = Buffer.from(head.bytes);
       const changed = head.isDirty() || head.base === null;
-      head.dirty = false;
+      if (options.as === undefined) head.dirty = false;
+      if (changed) options.onCut?.({ pauseMs: 0 });
       await this.catalogue.stalled;
-      const number = changed ? this.publish(frozen, options.label) : head.base!;
-      head.base = number;
-      const { commitId } = this.#published(number).info;
+      const target = options.as === undefined ? this : this.catalogue.image(options.as);
+      const number = changed || target !== this ? target.publish(frozen, options.label) : head.base!;
+      if (target === this) head.base = number;
+      const { commitId } = target.published.get(number)!.info;
       return {
-        image: this.name,
+        image: target.name,
         number,
         changed,
         commitId,
@@ -234,6 +239,7 @@ export class FakeImage implements Image {
       imageId: this.id,
       sizeBytes: head?.sizeBytes() ?? 0,
       baseNumber: head?.base ?? null,
+      localCloneOf: null,
       health: this.catalogue.currentHealth,
       localBytes: 0,
       missingBytes: 0,

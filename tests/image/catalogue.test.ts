@@ -154,11 +154,58 @@ test('a foreign snapshot in the way of a commit is a conflict in which nobody lo
   const theirs = await other.openHead('disk');
   await theirs.write(4096, Buffer.alloc(4096, 6));
   await (await other.catalogue.find('disk'))!.commit({});
-  expect(await codeOf((await world.catalogue.find('disk'))!.commit({}))).toBe('CONFLICT');
+  const image = (await world.catalogue.find('disk'))!;
+  await expect(image.commit({})).rejects.toMatchObject({
+    code: 'CONFLICT',
+    message: expect.stringContaining('--as NEW-IMAGE') as unknown,
+  });
   expect(await firstByte(head)).toBe(5);
   expect(await firstByte(theirs)).toBe(1);
-  await world.close();
+  // Saved under another name, and still here.
+  expect(await image.commit({ as: 'saved', label: 'mine' })).toMatchObject({
+    image: 'saved',
+    number: 1,
+    changed: true,
+  });
+  expect(await world.repository.readRecord('saved', 1)).toMatchObject({
+    label: 'mine',
+    parent: { image: 'disk', imageId: image.id, number: 1 },
+  });
+  const saved = (await other.catalogue.find('saved'))!;
+  expect(await firstByte(await saved.head())).toBe(5);
+  expect((await (await saved.snapshot(1)).read(4096, 1))[0]).toBe(1);
+  expect(await image.status()).toMatchObject({ baseNumber: 1, dirtyBytes: 4096 });
+  expect(await codeOf(image.commit({ as: 'saved' }))).toBe('EXISTS');
+  expect(await codeOf(image.commit({ as: 'no/name' }))).toBe('USAGE');
+  // Then the disk goes on from what the other host has published.
+  shut(head);
+  await image.revert(2);
   await other.close();
+  const reverted = await world.openHead('disk');
+  expect((await reverted.read(4096, 1))[0]).toBe(6);
+  await reverted.write(0, Buffer.alloc(4096, 9));
+  expect(await image.commit({})).toMatchObject({ number: 3 });
+  await world.close();
+});
+
+// S29
+test('changes that no commit could publish for long are saved under another name all the same', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  const image = (await world.catalogue.find('disk'))!;
+  world.store.inject({ kind: 'fail-before' }, { operation: 'put', key: /^segments/, times: Infinity });
+  for (let attempt = 0; attempt < 9; attempt++) {
+    await head.write(attempt * 8192, Buffer.alloc(4096, 100 + attempt));
+    await codeOf(image.commit({}));
+  }
+  world.store.clearFaults();
+  await head.write(0, Buffer.alloc(4096, 120));
+  await image.commit({ as: 'saved' });
+  const saved = await (await world.catalogue.find('saved'))!.snapshot(1);
+  expect((await saved.read(0, 1))[0]).toBe(120);
+  for (let attempt = 1; attempt < 9; attempt++) expect((await saved.read(attempt * 8192, 1))[0]).toBe(100 + attempt);
+  await world.close();
 });
 
 // S30

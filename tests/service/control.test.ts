@@ -33,13 +33,21 @@ const PROFILE = {
 /** Remembers what it was asked and answers something recognisable. */
 class FakeCommands implements ControlCommands {
   readonly asked: unknown[] = [];
-  commit: ControlCommands['commit'] = (image, label) => {
-    this.asked.push(['commit', image, label]);
+  commit: ControlCommands['commit'] = (image, wish) => {
+    this.asked.push(['commit', image, wish]);
     return Promise.resolve(COMMITTED);
+  };
+  beginCommit: ControlCommands['beginCommit'] = (image, wish) => {
+    this.asked.push(['beginCommit', image, wish]);
+    return Promise.resolve({ id: '1f2e-1', image, pauseMs: 3, outcome: null });
+  };
+  command: ControlCommands['command'] = (id) => {
+    this.asked.push(['command', id]);
+    return Promise.resolve({ id, command: 'commit vm --async', image: 'vm', startedAt: '2026-01-01T00:00:00.000Z' });
   };
   clone: ControlCommands['clone'] = (image, newImage, options) => {
     this.asked.push(['clone', image, newImage, options]);
-    return Promise.resolve({ image: newImage, number: 1 });
+    return Promise.resolve({ image: newImage, number: 1, source: { image, number: 2 } });
   };
   revert: ControlCommands['revert'] = (image, number) => {
     this.asked.push(['revert', image, number]);
@@ -110,10 +118,13 @@ function raw(method: string, path: string, body?: string): Promise<{ status: num
 }
 
 test('every command arrives with its arguments and brings its answer back', async () => {
-  expect(await client.commit('vm', 'after update')).toEqual(COMMITTED);
+  expect(await client.commit('vm', { label: 'after update', as: 'new' })).toEqual(COMMITTED);
   expect(await client.commit('vm')).toEqual(COMMITTED);
-  expect(await client.clone('vm', 'new', { number: 3 })).toEqual({ image: 'new', number: 1 });
+  expect(await client.beginCommit('vm', { label: 'at once' })).toMatchObject({ id: '1f2e-1', outcome: null });
+  expect(await client.command('1f2e-1')).toMatchObject({ id: '1f2e-1', image: 'vm' });
+  expect(await client.clone('vm', 'new', { number: 3 })).toMatchObject({ image: 'new', number: 1 });
   await client.clone('vm', 'new', { commit: true });
+  await client.clone('vm', 'new', { local: true });
   await client.revert('vm');
   await client.revert('vm', 4);
   await client.unlock('vm');
@@ -124,10 +135,13 @@ test('every command arrives with its arguments and brings its answer back', asyn
   expect(await client.recordProfile('vm')).toEqual(PROFILE);
   await client.unmount();
   expect(commands.asked).toEqual([
-    ['commit', 'vm', 'after update'],
-    ['commit', 'vm', undefined],
+    ['commit', 'vm', { label: 'after update', as: 'new' }],
+    ['commit', 'vm', {}],
+    ['beginCommit', 'vm', { label: 'at once' }],
+    ['command', '1f2e-1'],
     ['clone', 'vm', 'new', { number: 3 }],
     ['clone', 'vm', 'new', { commit: true }],
+    ['clone', 'vm', 'new', { local: true }],
     ['revert', 'vm', undefined],
     ['revert', 'vm', 4],
     ['unlock', 'vm'],

@@ -12,6 +12,7 @@ import type { FileSystem } from '../../mount/fuse/file-system.js';
 import { ControlClient } from '../../mount/service/control-client.js';
 import type { ControlCommands } from '../../mount/service/control-protocol.js';
 import { openMount, serve, type DaemonParts } from '../../mount/service/daemon.js';
+import type { RunningCommand } from '../../mount/tree/outcomes.js';
 import { Registry } from '../../mount/service/registry.js';
 
 let folder: string;
@@ -53,7 +54,9 @@ class FakeDriver implements Driver {
   }
 }
 
-function setUp(changes: { commands?: Partial<ControlCommands>; failingCloser?: boolean } = {}) {
+function setUp(
+  changes: { commands?: Partial<ControlCommands>; running?: RunningCommand[]; failingCloser?: boolean } = {},
+) {
   const driver = new FakeDriver();
   const order: string[] = [];
   const lines: string[] = [];
@@ -66,6 +69,7 @@ function setUp(changes: { commands?: Partial<ControlCommands>; failingCloser?: b
       driver,
       fileSystem: {} as FileSystem,
       commands: { status: () => Promise.resolve({ health: 'ok' }), ...changes.commands } as unknown as ControlCommands,
+      running: () => changes.running ?? [],
       closers: ['catalogue', 'mirror', 'database'].map((name) => ({
         name,
         close: () => {
@@ -163,6 +167,20 @@ test('unmount is refused while a command runs, and says which', async () => {
   });
   finish();
   await reverting;
+  await client.unmount();
+  await ending;
+  expect(driver.done).toEqual(['start', 'unmount']);
+});
+
+test('unmount is refused while a command runs for which nobody waits', async () => {
+  const running = [{ id: '1', command: 'commit vm --async', image: 'vm', startedAt: '2026-01-01T00:00:00.000Z' }];
+  const { parts, client, driver } = setUp({ running });
+  const ending = serve(await openMount(parts));
+  await expect(client.unmount()).rejects.toMatchObject({
+    code: 'BUSY',
+    message: expect.stringContaining('commit vm --async, since 2026') as unknown,
+  });
+  running.pop();
   await client.unmount();
   await ending;
   expect(driver.done).toEqual(['start', 'unmount']);

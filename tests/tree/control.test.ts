@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { LazydiskError } from '../../lib/util/errors.js';
-import { MAX_OUTCOMES } from '../../mount/tree/outcomes.js';
+import { MAX_OUTCOMES, type BegunCommit } from '../../mount/tree/outcomes.js';
 import { caller, errnoOf, readAll, treeFixture, type TreeFixture } from '../helpers/tree-fixture.js';
 
 const READ_WRITE = { write: true, truncate: false };
@@ -211,6 +211,51 @@ describe('control files', () => {
     expect(outcomes).toMatchObject([{ command: 'commit vm', result: { number: 2 } }, { command: 'unlock vm' }]);
   });
 
+  // S52
+  test('a commit with --async returns at its cut; status, the list and the same descriptor follow it by its id', async () => {
+    await write(fixture, 'work');
+    const stall = gate();
+    fixture.catalogue.stalled = stall.promise;
+    const control = await open('vm/control');
+    await control.write('commit --async over night\n');
+    const begun = await control.read<BegunCommit>();
+    expect(begun).toMatchObject({ command: 'commit vm --async over night', image: 'vm', pauseMs: 0 });
+    const { id, command, image, startedAt } = begun;
+    const running = { id, command, image, startedAt };
+    expect((await fixture.tree.imageStatus('vm')).running).toEqual([running]);
+    expect(await fixture.tree.status()).toMatchObject({ runningCommands: 1, running: [running] });
+    expect(fixture.tree.commands.command(begun.id)).toEqual(running);
+    // Written after the cut: not in it.
+    await write(fixture, 'more');
+    stall.resolve();
+    await historyWhen(fixture, (history) => history.outcomes.length === 1);
+    expect(fixture.catalogue.image('vm').published.get(2)!.bytes.toString()).toBe('work');
+    const outcome = await control.read(0);
+    expect(outcome).toMatchObject({ id: begun.id, ok: true, result: { number: 2 } });
+    expect(fixture.tree.commands.command(begun.id)).toEqual(outcome);
+    expect((await fixture.tree.imageStatus('vm')).running).toEqual([]);
+  });
+
+  // S52
+  test('a commit with --async that has ended before any cut gives its outcome, and its errno when it failed', async () => {
+    const control = await open('vm/control');
+    await control.write('commit --async\n');
+    expect(await control.read()).toMatchObject({ ok: true, result: { changed: false } });
+    expect(await errnoOf((await open('control')).write('commit nobody --async\n'))).toBe('ENOENT');
+  });
+
+  // S50, S51
+  test('a local clone and a commit under another name are made from control files', async () => {
+    await fixture.echo('vm/control', 'clone scratch --local\n');
+    expect([...fixture.catalogue.image('scratch').published.keys()]).toEqual([]);
+    expect((await fixture.stat('scratch/disk.raw')).sizeBytes).toBe(4);
+    await write(fixture, 'work');
+    await fixture.echo('control', 'commit vm --as saved\n');
+    expect(fixture.catalogue.image('saved').published.get(1)!.bytes.toString()).toBe('work');
+    expect(fixture.catalogue.image('vm').currentHead!.isDirty()).toBe(true);
+    expect(await errnoOf(fixture.echo('control', 'commit vm --as .bad\n'))).toBe('EINVAL');
+  });
+
   test('a reader that waits for an outcome can be interrupted', async () => {
     const stall = gate();
     fixture.catalogue.stalled = stall.promise;
@@ -253,7 +298,7 @@ describe('control files', () => {
     const after = JSON.parse(await restarted.cat('control')) as History;
     expect(after.outcomes.slice(0, -1)).toEqual(before.outcomes.slice(1));
     expect(new Set(after.outcomes.map(({ id }) => id)).size).toBe(MAX_OUTCOMES);
-    expect(restarted.tree.commands.outcome(after.outcomes[3]!.id)).toEqual(after.outcomes[3]);
+    expect(restarted.tree.commands.command(after.outcomes[3]!.id)).toEqual(after.outcomes[3]);
   });
 
   test('a list that can not be kept fails no command', async () => {
@@ -266,7 +311,7 @@ describe('control files', () => {
     const control = await open('vm/control');
     await control.write('help\n');
     const { result } = await control.read();
-    expect(JSON.stringify(result)).toMatch(/commit \[LABEL…\]/);
+    expect(JSON.stringify(result)).toMatch(/commit .*\[LABEL…\]/);
   });
 
   // S40: one text per reading.

@@ -8,10 +8,26 @@ const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,8}$/);
 const number = fc.option(fc.integer({ min: 1, max: 99_999_999 }), { nil: undefined });
 const label = fc.string({ unit: 'grapheme', maxLength: 20 }).map((text) => text.replace(/\p{Cc}/gu, '').trim());
 
+/** A commit without options. */
+const plain = { as: undefined, async: false };
+
 function command(image: fc.Arbitrary<string | undefined>): fc.Arbitrary<ControlCommand> {
   return fc.oneof(
-    fc.record({ verb: fc.constant('commit' as const), image, label }),
-    fc.record({ verb: fc.constant('clone' as const), image, newName: name, number, commit: fc.boolean() }),
+    fc.record({
+      verb: fc.constant('commit' as const),
+      image,
+      label,
+      as: fc.option(name, { nil: undefined }),
+      async: fc.boolean(),
+    }),
+    fc.record({
+      verb: fc.constant('clone' as const),
+      image,
+      newName: name,
+      number,
+      commit: fc.boolean(),
+      local: fc.boolean(),
+    }),
     fc.record({ verb: fc.constant('revert' as const), image, number }),
     fc.record({ verb: fc.constant('unlock' as const), image }),
     fc.record({ verb: fc.constant('hydrate' as const), image, number }),
@@ -41,7 +57,24 @@ describe('the grammar of control files', () => {
     const anyLine = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc
-        .array(fc.constantFrom('commit', 'clone', 'revert', 'unlock', 'help', 'vm', '@3', '@x', '--commit', '\t'))
+        .array(
+          fc.constantFrom(
+            'commit',
+            'clone',
+            'revert',
+            'unlock',
+            'help',
+            'vm',
+            '@3',
+            '@x',
+            '--commit',
+            '--as',
+            '--async',
+            '--local',
+            '--',
+            '\t',
+          ),
+        )
         .map((w) => w.join(' ')),
     );
     fc.assert(
@@ -59,17 +92,29 @@ describe('the grammar of control files', () => {
   });
 
   test.each([
-    ['clone new @3', { verb: 'clone', image: undefined, newName: 'new', number: 3, commit: false }],
-    ['  clone\tnew  --commit ', { verb: 'clone', image: undefined, newName: 'new', number: undefined, commit: true }],
-    ['commit before the upgrade', { verb: 'commit', image: undefined, label: 'before the upgrade' }],
-    ['commit', { verb: 'commit', image: undefined, label: '' }],
+    ['clone new @3', { verb: 'clone', image: undefined, newName: 'new', number: 3, commit: false, local: false }],
+    [
+      '  clone\tnew  --commit ',
+      { verb: 'clone', image: undefined, newName: 'new', number: undefined, commit: true, local: false },
+    ],
+    ['commit before the upgrade', { verb: 'commit', image: undefined, label: 'before the upgrade', ...plain }],
+    ['commit', { verb: 'commit', image: undefined, label: '', ...plain }],
+    [
+      'commit --async --as new two words',
+      { verb: 'commit', image: undefined, label: 'two words', as: 'new', async: true },
+    ],
+    ['commit -- --as it was', { verb: 'commit', image: undefined, label: '--as it was', ...plain }],
     ['revert', { verb: 'revert', image: undefined, number: undefined }],
     ['help', { verb: 'help' }],
   ])('%j in the file of an image', (line, expected) => expect(parseControlLine('image', line)).toEqual(expected));
 
   test.each([
-    ['clone src new @3', { verb: 'clone', image: 'src', newName: 'new', number: 3, commit: false }],
-    ['commit vm two words', { verb: 'commit', image: 'vm', label: 'two words' }],
+    ['clone src new @3', { verb: 'clone', image: 'src', newName: 'new', number: 3, commit: false, local: false }],
+    ['commit vm two words', { verb: 'commit', image: 'vm', label: 'two words', ...plain }],
+    [
+      'clone src new --local',
+      { verb: 'clone', image: 'src', newName: 'new', number: undefined, commit: false, local: true },
+    ],
     ['hydrate vm @2', { verb: 'hydrate', image: 'vm', number: 2 }],
     ['profile vm record', { verb: 'profile', image: 'vm', action: 'record' }],
     ['unlock vm', { verb: 'unlock', image: 'vm' }],
@@ -80,6 +125,9 @@ describe('the grammar of control files', () => {
   test.each([
     ['image', 'Commit'],
     ['image', 'clone'],
+    ['image', 'commit --as'],
+    ['image', 'commit --now'],
+    ['mount', 'commit --async'],
     ['image', 'clone a b'],
     ['image', 'clone a @1 @2'],
     ['image', 'clone a @0'],

@@ -92,7 +92,7 @@ describe('status', () => {
         waitingReads: 0,
       }),
       store: () => ({ requests: 0, errors: 0, lastError: null }),
-      runningCommands: () => 0,
+      running: () => [],
       identity: {
         repositoryId: 'id',
         repository: 's3://bucket',

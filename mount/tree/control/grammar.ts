@@ -1,13 +1,13 @@
 /**
  * The grammar of control files: one line is one command.
  *
- *     commit [LABEL…]                  clone NEW [@N] [--commit]
- *     revert [@N]                      unlock
- *     profile show|record|drop         hydrate [@N]
+ *     commit [--async] [--as NEW] [LABEL…]     clone NEW [@N] [--commit] [--local]
+ *     revert [@N]                              unlock
+ *     profile show|record|drop                 hydrate [@N]
  *     help
  *
  * In the control file of the whole mount every verb but `help` takes the image as its first word (`clone SRC NEW @3`).
- * Words are separated by blanks and tabs; a label is the rest of its line. Pure: a line in, a command or one sentence out. It
+ * Words are separated by blanks and tabs; a label is the rest of its line, after `--` whatever it begins with. Pure: a line in, a command or one sentence out. It
  * does not know which images there are.
  */
 import { LazydiskError } from '../../../lib/util/errors.js';
@@ -17,13 +17,22 @@ export type Scope = 'mount' | 'image';
 
 /** A command as its line says it. `image` is undefined in an image's own file. */
 export type ControlCommand =
-  | { readonly verb: 'commit'; readonly image: string | undefined; readonly label: string }
+  | {
+      readonly verb: 'commit';
+      readonly image: string | undefined;
+      readonly label: string;
+      /** Name of the new image that the changes are saved as. */
+      readonly as: string | undefined;
+      /** Not to wait for more than the cut. */
+      readonly async: boolean;
+    }
   | {
       readonly verb: 'clone';
       readonly image: string | undefined;
       readonly newName: string;
       readonly number: number | undefined;
       readonly commit: boolean;
+      readonly local: boolean;
     }
   | { readonly verb: 'hydrate'; readonly image: string | undefined; readonly number: number | undefined }
   | { readonly verb: 'revert'; readonly image: string | undefined; readonly number: number | undefined }
@@ -37,8 +46,8 @@ export type ProfileAction = 'show' | 'record' | 'drop';
 /** What `help` answers. */
 export const HELP: Record<Scope, readonly string[]> = {
   mount: [
-    'clone SRC NEW [@N] [--commit]: make the image NEW from a snapshot of SRC (the newest, or @N)',
-    'commit IMAGE [LABEL…]: publish what was written to IMAGE/disk.raw as its next snapshot',
+    'clone SRC NEW [@N] [--commit] [--local]: make the image NEW from a snapshot of SRC (the newest, or @N); --local: on this host only',
+    'commit IMAGE [--async] [--as NEW] [LABEL…]: publish what was written to IMAGE/disk.raw as its next snapshot; --as: as a new image',
     'revert IMAGE [@N]: throw away what was not committed; disk.raw must not be open',
     'unlock IMAGE: give up the lock of an image without changes, so that another host can write',
     'hydrate IMAGE [@N]: fetch all of what IMAGE/disk.raw stands on, or of a snapshot, so that it needs the store no more',
@@ -46,8 +55,8 @@ export const HELP: Record<Scope, readonly string[]> = {
     'help: this list',
   ],
   image: [
-    'commit [LABEL…]: publish what was written to disk.raw as the next snapshot',
-    'clone NEW [@N] [--commit]: make the image NEW from a snapshot (the newest, or @N)',
+    'commit [--async] [--as NEW] [LABEL…]: publish what was written to disk.raw as the next snapshot; --as: as a new image',
+    'clone NEW [@N] [--commit] [--local]: make the image NEW from a snapshot (the newest, or @N); --local: on this host only',
     'revert [@N]: throw away what was not committed; disk.raw must not be open',
     'unlock: give up the lock of an image without changes, so that another host can write',
     'hydrate [@N]: fetch all of what disk.raw stands on, or of a snapshot, so that it needs the store no more',
@@ -74,7 +83,7 @@ export function parseControlLine(scope: Scope, line: string): ControlCommand | u
   const [image, rest] = scope === 'mount' ? takeImage(verb, afterVerb) : [undefined, afterVerb];
   switch (verb) {
     case 'commit':
-      return { verb, image, label: rest };
+      return { verb, image, ...parseCommit(rest) };
     case 'clone':
       return { verb, image, ...parseClone(words(rest)) };
     case 'revert':
@@ -92,11 +101,17 @@ export function parseControlLine(scope: Scope, line: string): ControlCommand | u
 export function formatControlCommand(command: ControlCommand): string {
   const parts: string[] = [command.verb];
   if (command.verb !== 'help' && command.image !== undefined) parts.push(command.image);
-  if (command.verb === 'commit' && command.label !== '') parts.push(command.label);
+  if (command.verb === 'commit') {
+    if (command.async) parts.push('--async');
+    if (command.as !== undefined) parts.push('--as', command.as);
+    if (command.label.startsWith('--')) parts.push('--');
+    if (command.label !== '') parts.push(command.label);
+  }
   if (command.verb === 'clone') parts.push(command.newName);
   if ('number' in command && command.number !== undefined) parts.push(`@${command.number}`);
   if (command.verb === 'profile') parts.push(command.action);
   if (command.verb === 'clone' && command.commit) parts.push('--commit');
+  if (command.verb === 'clone' && command.local) parts.push('--local');
   return parts.join(' ');
 }
 
@@ -114,6 +129,7 @@ function takeWord(text: string): [word: string, rest: string] {
 function takeImage(verb: string, text: string): [image: string, rest: string] {
   const [image, rest] = takeWord(text);
   if (image === '') throw usage(`Expected the name of an image after ${verb}, got nothing.`);
+  if (image.startsWith('-')) throw usage(`Expected the name of an image after ${verb}, got ${quoted(image)}.`);
   return [image, rest];
 }
 
@@ -121,14 +137,43 @@ function words(text: string): string[] {
   return text.split(/[ \t]+/).filter((word) => word !== '');
 }
 
-function parseClone(args: readonly string[]): { newName: string; number: number | undefined; commit: boolean } {
+function parseCommit(text: string): { label: string; as: string | undefined; async: boolean } {
+  let async = false;
+  let as: string | undefined;
+  for (let label = text; ;) {
+    const [word, rest] = takeWord(label);
+    if (word === '--async') {
+      async = true;
+      label = rest;
+    } else if (word === '--as') {
+      [as, label] = takeWord(rest);
+      if (as === '') throw usage('Expected the name of the new image after --as, got nothing.');
+    } else if (word === '--') {
+      return { label: rest, as, async };
+    } else if (word.startsWith('--')) {
+      throw usage(
+        `Expected --async, --as NEW or a label after commit, got ${quoted(word)}; a label like that follows --.`,
+      );
+    } else {
+      return { label, as, async };
+    }
+  }
+}
+
+function parseClone(args: readonly string[]): {
+  newName: string;
+  number: number | undefined;
+  commit: boolean;
+  local: boolean;
+} {
   const commit = args.includes('--commit');
+  const local = args.includes('--local');
   const numbers = args.filter((word) => word.startsWith('@'));
-  const names = args.filter((word) => word !== '--commit' && !word.startsWith('@'));
+  const names = args.filter((word) => word !== '--commit' && word !== '--local' && !word.startsWith('@'));
   const [newName, ...surplus] = names;
   if (newName === undefined) throw usage('Expected the name of the new image after clone, got nothing.');
   assertNothing('clone', [...surplus, ...numbers.slice(1)]);
-  return { newName, number: parseNumber(numbers[0]), commit };
+  return { newName, number: parseNumber(numbers[0]), commit, local };
 }
 
 function parseOnlyNumber(verb: string, args: readonly string[]): number | undefined {

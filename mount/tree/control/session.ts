@@ -5,14 +5,14 @@
  * one write run in order and stop at the first that fails: the write gets its errno, what followed in that write is
  * dropped. A writer that is interrupted gets EINTR, and its lines run all the same: what was written was said.
  *
- * Reading gives the outcome of the last command of this descriptor (waiting for one that still runs), or the last outcomes
- * of the file when it has run none. The text is made at the first read after a command, or by a read at offset 0, and later
+ * Reading gives the outcome of the last command of this descriptor (waiting for one that still runs; a commit that nobody
+ * wanted to wait for is told as running, until it has ended), or the last outcomes of the file when it has run none. The text is made at the first read after a command, or by a read at offset 0, and later
  * reads page through that same text. A descriptor that was written to stands behind what it wrote, so its first read
  * afterwards counts as the beginning of the text.
  */
 import { FsError } from '../../fuse/errno.js';
 import { throwIfFailed, type Commands } from '../commands.js';
-import type { CommandOutcome } from '../outcomes.js';
+import type { BegunCommit, CommandOutcome } from '../outcomes.js';
 import { parseControlLine, type ControlCommand, type Scope } from './grammar.js';
 import { decodeLine, LineBuffer } from './line-buffer.js';
 
@@ -27,7 +27,7 @@ interface Page {
 
 export class ControlSession {
   readonly #lines = new LineBuffer();
-  #last: CommandOutcome | undefined;
+  #last: CommandOutcome | BegunCommit | undefined;
   #written = false;
   #page: Page | undefined;
   /** The end of the work that was given so far; never rejects. */
@@ -76,7 +76,10 @@ export class ControlSession {
   }
 
   #document(): unknown {
-    return this.#last ?? this.commands.history(this.image);
+    if (this.#last === undefined) return this.commands.history(this.image);
+    if ('ok' in this.#last) return this.#last;
+    const now = this.commands.command(this.#last.id);
+    return now !== undefined && 'ok' in now ? now : this.#last;
   }
 
   /** Queues work behind what runs. The caller may stop waiting; the work does not stop. */
@@ -113,10 +116,10 @@ export class ControlSession {
     throw error;
   }
 
-  #finish(outcome: CommandOutcome): void {
+  #finish(outcome: CommandOutcome | BegunCommit): void {
     this.#last = outcome;
     this.#page = undefined;
-    throwIfFailed(outcome);
+    if ('ok' in outcome) throwIfFailed(outcome);
   }
 }
 

@@ -1,0 +1,102 @@
+/**
+ * COMMIT under another name: what a head shows becomes the first snapshot of a new image, and the head stays as it is.
+ *
+ * For changes that can't become the next snapshot of their own image: another host has published there, or has taken the name
+ * of a local clone. The layers are frozen and uploaded as in any commit (commit.ts), but nothing is adopted: they stay, dirty,
+ * until somebody reverts them or commits them after all.
+ */
+import { randomId } from '../format/checksums.js';
+import { assertImageName } from '../format/keys.js';
+import { imageExists } from '../repository/clone.js';
+import { hasCode, LazydiskError } from '../util/errors.js';
+import { startStopwatch } from '../util/stopwatch.js';
+import type { CommitOutcome } from './api.js';
+import { isCondemned, upload } from './commit.js';
+import type { CommitOptions, CommitParts } from './commit.js';
+import { parentOf } from './head-record.js';
+import { MAX_LAYERS } from './head.js';
+import type { LocalHead } from './head.js';
+import { assertBaseLives } from './living-base.js';
+
+/** Failed commits must not keep anybody from saving what they left, so more layers than they may make are allowed here. */
+const MAX_LAYERS_TO_SAVE = 2 * MAX_LAYERS;
+
+/** USAGE (name); EXISTS: there is an image of that name; BUSY: too many layers; CONFLICT: the base has been deleted; whatever the store rejects with. */
+export async function commitAs(
+  head: LocalHead,
+  newName: string,
+  parts: CommitParts,
+  options: CommitOptions,
+): Promise<CommitOutcome> {
+  assertImageName(newName);
+  try {
+    return await saveAs(head, newName, parts, options);
+  } catch (error) {
+    // A collection has condemned what was uploaded: it is uploaded again, once.
+    if (!isCondemned(error)) throw error;
+    return await saveAs(head, newName, parts, options);
+  }
+}
+
+async function saveAs(
+  head: LocalHead,
+  newName: string,
+  parts: CommitParts,
+  options: CommitOptions,
+): Promise<CommitOutcome> {
+  const { repository } = parts;
+  const { signal } = options;
+  const { image } = head.record;
+  const startMs = performance.now();
+  const target = await repository.listImage(newName, signal);
+  if (target.snapshots.length > 0 || target.writer !== null) throw imageExists(newName);
+  await repository.assertExclusivePuts(signal);
+  const commitId = randomId();
+  const { frozen, pauseMs, isNow } = await head.freeze(commitId, MAX_LAYERS_TO_SAVE);
+  if (!isNow) {
+    throw new LazydiskError(
+      'BUSY',
+      `${image} has too many layers of failed commits: copy its disk.raw, then revert it.`,
+    );
+  }
+  parts.onStep('frozen');
+  options.onCut?.({ pauseMs });
+  const view = head.disk.frozenView(frozen);
+  const { written, dirtyChunks } = await upload(head, view, frozen, parts, signal);
+  parts.onStep('uploaded');
+  const { chunkSizeBytes } = view.plane;
+  const record = {
+    formatVersion: 1,
+    requires: written.requires,
+    imageId: randomId(),
+    number: target.nextNumber,
+    sizeBytes: view.sizeBytes,
+    chunkSizeBytes,
+    root: written.root,
+    allocatedBytes: written.allocatedBytes,
+    parent: parentOf(head.record),
+    timeMs: parts.now(),
+    label: options.label ?? '',
+    commitId,
+    writerId: parts.stateId,
+  } as const;
+  const sourceAgeMs = startStopwatch();
+  await assertBaseLives(head.record, await repository.listImage(image, signal), repository, signal);
+  const evidence = { number: 'listed', confirm: written.confirm, sourceAgeMs } as const;
+  try {
+    await repository.publishRecord(newName, record, signal, evidence);
+  } catch (error) {
+    throw hasCode(error, 'EXISTS') ? imageExists(newName, error) : error;
+  }
+  parts.onStep('published');
+  return {
+    image: newName,
+    number: record.number,
+    changed: true,
+    commitId,
+    dirtyBytes: dirtyChunks * chunkSizeBytes,
+    uploadedBytes: written.uploadedBytes,
+    pauseMs,
+    durationMs: performance.now() - startMs,
+  };
+}
