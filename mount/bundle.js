@@ -1,7 +1,7 @@
 // Makes one file of each program out of hundreds: what Node has to find, read and link before `lazydisk` does anything.
 //
 // It runs after tsc, which has made dist/ for those who use lazydisk as a library, and fills dist/mount/cli with the programs
-// in place of their parts: the command line, the daemon, and the daemon's threads, all in one folder, where
+// in place of their parts: the command line, the supervisor, the daemon, and the daemon's threads, all in one folder, where
 // `new URL('./worker.js', import.meta.url)` finds them whoever asks. They are CommonJS, which Node starts with less ado than
 // modules, and the larger ones start from a code cache (code-cache.cjs), which is made here by running them. Names and lines
 // are kept as they are, so that a stack trace can be read. Packages with a binary stay outside; all stay dependencies, for
@@ -18,8 +18,8 @@ const PROGRAMS = [
   { name: 'daemon-main', entry: 'mount/cli/daemon-main.ts', words: [], node: 'node' },
 ];
 const NOT_ASCII = /[^\0-\x7f]/gu;
-/** Too small for a cache. */
-const THREADS = ['mount/fuse/worker.ts', 'mount/fuse/unmount-thread.ts'];
+/** Too small for a cache. The supervisor needs nothing but Node's own modules, and is to start as fast as Node does. */
+const SMALL = ['mount/cli/supervisor-main.ts', 'mount/fuse/worker.ts', 'mount/fuse/unmount-thread.ts'];
 
 const common = {
   bundle: true,
@@ -48,7 +48,7 @@ const common = {
 };
 
 rmSync(OUT, { recursive: true });
-await build({ ...common, entryPoints: THREADS, outdir: OUT, entryNames: '[name]' });
+await build({ ...common, entryPoints: SMALL, outdir: OUT, entryNames: '[name]' });
 await build({
   ...common,
   plugins: [],

@@ -5,11 +5,12 @@ import { fileURLToPath } from 'node:url';
 import type { FillMode, ProfileMode } from '../../lib/image/api.js';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import { runUntilEnd } from '../service/daemon-process.js';
-import { launch, type LaunchOutcome } from '../service/launch.js';
+import { launch } from '../service/launch.js';
 import { FILE_SYSTEM_TYPE } from '../fuse/mount-table.js';
 import { mountedAt, resolveMountpoint } from '../service/mountpoint.js';
 import { processErrorFile } from '../service/registry.js';
 import type { MountSettings } from '../service/settings.js';
+import type { DaemonOutcome } from '../service/supervision.js';
 import { formatSize, parseRate, parseSize } from './sizes.js';
 import { resolveAddress } from './store-stack.js';
 import { defineVerb, MAX_UPLOAD, maxUploadBytesPerSecond, parseCount, parseSeconds, type VerbContext } from './verb.js';
@@ -25,7 +26,7 @@ const DEFAULT_FILL: FillMode = 'idle';
 const LEAST_CACHE_BYTES = 64 * 1024 * 1024;
 /** Slower, a fill would not end within the life of a guest. */
 const LEAST_FILL_RATE = 64 * 1024;
-const DAEMON_PROGRAM = fileURLToPath(new URL('./daemon-main.js', import.meta.url));
+const SUPERVISOR_PROGRAM = fileURLToPath(new URL('./supervisor-main.js', import.meta.url));
 
 export const mountVerb = defineVerb({
   command: 'mount <repository> <mountpoint>',
@@ -128,7 +129,7 @@ export const mountVerb = defineVerb({
 
 async function leaveDaemon(settings: MountSettings, context: VerbContext): Promise<void> {
   const outcome = await launch(settings, {
-    program: DAEMON_PROGRAM,
+    program: SUPERVISOR_PROGRAM,
     errorFile: processErrorFile(context.registry, settings.mountpoint),
     environment: context.environment,
   });
@@ -142,11 +143,15 @@ async function serveHere(settings: MountSettings, context: VerbContext): Promise
     echo: (line) => context.output.streams.stderr.write(`${line}\n`),
   });
   const stateDirectory = opened.live.parts.stateDirectory;
-  report(settings, { daemonPid: process.pid, stateDirectory, degraded: opened.degraded }, context);
+  const { degraded, survivable } = opened;
+  report(settings, { daemonPid: process.pid, supervisorPid: null, stateDirectory, degraded, survivable }, context);
   await runUntilEnd(opened);
 }
 
-function report(settings: MountSettings, outcome: LaunchOutcome, { output }: VerbContext): void {
+/** What a mount came to; in the foreground there is no supervisor. */
+type Outcome = DaemonOutcome & { readonly supervisorPid: number | null };
+
+function report(settings: MountSettings, outcome: Outcome, { output }: VerbContext): void {
   const { mountpoint, repository } = settings;
   output.result(
     { mountpoint, repository, alreadyMounted: false, ...outcome },
@@ -155,6 +160,11 @@ function report(settings: MountSettings, outcome: LaunchOutcome, { output }: Ver
   if (outcome.degraded) {
     output.note(
       'The store does not answer: images that are local work, others wait for it. `lazydisk status` says when it is back.',
+    );
+  }
+  if (!outcome.survivable && outcome.supervisorPid !== null) {
+    output.note(
+      'This mount ends when its daemon dies: the kernel (Linux 6.9 or later) or the driver can’t hand it over.',
     );
   }
 }

@@ -18,12 +18,12 @@ import { openRepository } from '../../lib/repository/repository.js';
 import type { StoredRepository } from '../../lib/repository/stored-repository.js';
 import type { Driver } from '../fuse/driver.js';
 import type { Log } from '../../lib/util/log.js';
-import { createKernelDriver } from '../fuse/kernel-driver.js';
+import { createKernelDriver, type Succession } from '../fuse/kernel-driver.js';
 import { clearStaleMount } from '../fuse/mount-table.js';
 import { createNativeDriver } from '../fuse/native-driver.js';
 import { currentBootId } from '../service/boot-id.js';
 import { closeAll, openMount, type Closer, type LiveMount } from '../service/daemon.js';
-import type { OpenedMount } from '../service/daemon-process.js';
+import type { OpenedMount, Supervised } from '../service/daemon-process.js';
 import { makePrivateFolder } from '../service/files.js';
 import { openLogFile, type LogFile } from '../service/log-file.js';
 import { protectProcess } from '../service/protection.js';
@@ -43,13 +43,15 @@ export interface MountEnvironment {
   readonly environment: NodeJS.ProcessEnv;
   /** Receives the lines of the log too. */
   readonly echo?: (line: string) => void;
+  /** Absent in the foreground. */
+  readonly supervised?: Supervised;
 }
 
-/** Stacks and mounts; the result is served by mount/service/daemon-process.ts. */
+/** Stacks and mounts, or takes over; the result is served by mount/service/daemon-process.ts. */
 export async function openMountFromSettings(
   settings: MountSettings,
   registry: Registry,
-  { environment, echo }: MountEnvironment,
+  { environment, echo, supervised }: MountEnvironment,
 ): Promise<OpenedMount> {
   process.umask(0o077); // whatever the layers make in the state directory is ours alone
   const opened: Closer[] = [];
@@ -76,8 +78,9 @@ export async function openMountFromSettings(
     );
     log = openLogFile(join(chosen.state.path, LOG_NAME), { environment, echo });
     protectProcess(log);
-    const live = await mountLayers({ settings, registry, environment, store, chosen, database, log, opened, keep });
-    return { live, degraded: chosen.degraded, log };
+    const parts = { settings, registry, environment, supervised, store, chosen, database, log, opened, keep };
+    const { live, survivable } = await mountLayers(parts);
+    return { live, degraded: chosen.degraded, survivable, log };
   } catch (error) {
     log?.error('Mounting failed.', { error });
     // mountLayers leaves what it opened to openMount once that has begun: closing twice does nothing.
@@ -92,6 +95,7 @@ interface Parts {
   readonly settings: MountSettings;
   readonly registry: Registry;
   readonly environment: NodeJS.ProcessEnv;
+  readonly supervised: Supervised | undefined;
   readonly store: StackedStore;
   readonly chosen: ChosenState;
   readonly database: LocalDatabase;
@@ -101,15 +105,19 @@ interface Parts {
   readonly keep: <T extends { close(): Promise<void> }>(name: string, part: T) => T;
 }
 
-async function mountLayers(parts: Parts): Promise<LiveMount> {
-  const { settings, registry, environment, store, chosen, database, log, opened, keep } = parts;
+async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable: boolean }> {
+  const { settings, registry, environment, supervised, store, chosen, database, log, opened, keep } = parts;
   const state = await refreshStateDirectory(chosen.state, chosen.identity);
   const repository = await openForService(store, settings, chosen.marker);
-  // The lock is ours, so whoever served a dead mount here is gone.
-  if ((await clearStaleMount(settings.mountpoint)) > 0) {
+  if (supervised !== undefined && supervised.connection !== null) {
+    const { predecessor, resent } = supervised;
+    log.warn('Taking over from a daemon that is gone.', { reason: predecessor, resent });
+  } else if ((await clearStaleMount(settings.mountpoint)) > 0) {
+    // The lock is ours, so whoever served it is gone.
     log.warn('The mount of a daemon that is gone was cleared.', { mountpoint: settings.mountpoint });
   }
-  const driver = createDriver(settings, log);
+  const succession = supervised === undefined ? undefined : successionOf(supervised, log);
+  const driver = createDriver(settings, log, succession);
   const cacheDirectory = await cacheDirectoryOf(settings, state);
   await makePrivateFolder(cacheDirectory);
   const mirror = keep(
@@ -158,7 +166,7 @@ async function mountLayers(parts: Parts): Promise<LiveMount> {
     },
   });
   const closers = opened.splice(0); // from here on they are openMount's
-  return await openMount({
+  const live = await openMount({
     stack: {
       driver,
       fileSystem: tree.fileSystem,
@@ -174,9 +182,11 @@ async function mountLayers(parts: Parts): Promise<LiveMount> {
     },
     stateDirectory: state.path,
     repository: { url: settings.repository, endpoint: settings.endpoint },
+    supervisorPid: supervised?.supervisorPid ?? null,
     registry,
     log,
   });
+  return { live, survivable: succession?.isSecured() === true };
 }
 
 function identityOf(settings: MountSettings, state: StateDirectory, driver: string) {
@@ -191,9 +201,31 @@ function identityOf(settings: MountSettings, state: StateDirectory, driver: stri
   };
 }
 
-function createDriver({ driver, workers, timeoutMs }: MountSettings, log: Log): Driver {
+/** undefined: the supervisor has no device to share. */
+function successionOf(supervised: Supervised, log: LogFile): (Succession & { isSecured(): boolean }) | undefined {
+  const { device, connection, resent, report, makeWay } = supervised;
+  if (device === undefined) return undefined;
+  let secured = connection !== null;
+  return {
+    descriptor: device,
+    connection,
+    resent,
+    connected: (made) => {
+      secured = made.negotiated.canResend;
+      report({ kind: 'connected', connection: made, log: log.path });
+    },
+    succumb: makeWay,
+    isSecured: () => secured,
+  };
+}
+
+function createDriver(
+  { driver, workers, timeoutMs }: MountSettings,
+  log: Log,
+  succession: Succession | undefined,
+): Driver {
   return driver === 'kernel'
-    ? createKernelDriver({ workers: workers ?? undefined, log })
+    ? createKernelDriver({ workers: workers ?? undefined, log, succession })
     : createNativeDriver({ outageMs: timeoutMs, log });
 }
 

@@ -1,26 +1,27 @@
 /**
  * Opens /dev/fuse, mounts, and answers INIT. What comes out is plain data: a descriptor and what was agreed. Whoever has
- * both can serve the mount; this module does not. So a supervisor can mount, and daemons can follow one another.
+ * both can serve the mount; this module does not. So daemons can follow one another, each with a copy of the descriptor.
  *
  * Checks come before the mount: after it, nothing here may touch the mountpoint, since nobody answers yet.
  */
-import { closeSync, openSync, readSync, writevSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { closeSync, openSync, readSync, writeSync, writevSync } from 'node:fs';
 import { errnoOf, LazydiskError } from '../../lib/util/errors.js';
 import { MNT_DETACH, mount, MS_NODEV, MS_NOSUID, MS_RDONLY, umount2 } from '../../lib/util/syscalls.js';
 import type { MountOptions } from './driver.js';
 import { errnoNumber } from './errno.js';
 import { FILE_SYSTEM_TYPE, mountAt, readMountTable } from './mount-table.js';
 import { checkMountpoint } from './mountpoint-check.js';
-import { replyHeader } from './protocol/encode.js';
+import { notification, NOTIFY_RESEND, replyHeader } from './protocol/encode.js';
 import { decodeInit, negotiate, type Negotiated } from './protocol/init.js';
 import { MAX_DATA_BYTES, REQUEST_BUFFER_BYTES } from './protocol/limits.js';
 
 const DEVICE = '/dev/fuse';
 
-/** A mount that waits to be served. Plain data, apart from the descriptor that it owns. */
-export interface MountedDevice {
-  /** Of /dev/fuse. When its last copy is closed, the mount is dead. */
-  readonly descriptor: number;
+/** What a later daemon needs besides the descriptor to serve a mount. Plain data: it travels as JSON. */
+export interface Connection {
+  /** Random. Numbers of requests are unique within a connection, and are kept under this name. */
+  readonly id: string;
   readonly negotiated: Negotiated;
   /** Without symbolic links. */
   readonly mountpoint: string;
@@ -28,12 +29,18 @@ export interface MountedDevice {
   readonly device: string;
 }
 
+/** A mount that waits to be served, with the descriptor that it owns. */
+export interface MountedDevice extends Connection {
+  /** Of /dev/fuse. When its last copy is closed, the mount is dead. */
+  readonly descriptor: number;
+}
+
 /**
- * Mounts. LazydiskError: UNSUPPORTED (no /dev/fuse, no right to mount, old kernel), and what `checkMountpoint` says.
+ * Mounts, with a descriptor that is open already or one of its own. LazydiskError: UNSUPPORTED (no /dev/fuse, no right to mount, old kernel), and what `checkMountpoint` says.
  */
-export async function mountDevice(options: MountOptions): Promise<MountedDevice> {
+export async function mountDevice(options: MountOptions, opened?: number): Promise<MountedDevice> {
   const mountpoint = await checkMountpoint(options.mountpoint);
-  const descriptor = openDevice();
+  const descriptor = opened ?? openDevice();
   let mounted = false;
   try {
     mountOn(mountpoint, descriptor, options);
@@ -43,13 +50,18 @@ export async function mountDevice(options: MountOptions): Promise<MountedDevice>
     if (entry?.type !== FILE_SYSTEM_TYPE) {
       throw new LazydiskError('CONFLICT', `The mount on ${mountpoint} was taken away or covered while it was made.`);
     }
-    return { descriptor, negotiated, mountpoint, device: entry.device };
+    return { id: randomBytes(16).toString('hex'), descriptor, negotiated, mountpoint, device: entry.device };
   } catch (error) {
     // Closed first: then the kernel waits for nobody when it unmounts.
     closeSync(descriptor);
     if (mounted) umount2(mountpoint, MNT_DETACH);
     throw error;
   }
+}
+
+/** What can be handed on. */
+export function connectionOf({ id, negotiated, mountpoint, device }: MountedDevice): Connection {
+  return { id, negotiated, mountpoint, device };
 }
 
 /** UNSUPPORTED when there is no FUSE here. */
@@ -65,6 +77,19 @@ export function openDevice(): number {
         : `There is no FUSE here (${DEVICE}: ${code}): load the kernel module (modprobe fuse), or hand the device in.`,
       { cause: error },
     );
+  }
+}
+
+/**
+ * Has the kernel send again what a daemon that is gone had taken and not answered. Before anything is read: those requests
+ * then come with a mark in their numbers (RESENT_BIT). To be asked only where `negotiated.canResend` says so.
+ */
+export function resendRequests(descriptor: number): void {
+  try {
+    writeSync(descriptor, notification(NOTIFY_RESEND));
+  } catch (error) {
+    // Unmounted meanwhile: the first read says so.
+    if (errnoOf(error) !== 'ENODEV' && errnoOf(error) !== 'ENOTCONN') throw error;
   }
 }
 

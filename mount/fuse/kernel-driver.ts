@@ -6,13 +6,14 @@
  * somebody else mounted.
  *
  * Serving ends when the kernel says so (ENODEV to every worker): unmounted by us, by umount(8), or aborted. A worker that
- * dies ends it too, since nobody would know what it left behind: the connection is aborted, and `ended` says failed.
+ * dies ends it too, since nobody would know what it left behind: where another driver can follow, this one makes way for
+ * it (Succession); else the connection is aborted, and `ended` says failed.
  */
 import { closeSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
-import { mountDevice, type MountedDevice } from './device.js';
+import { connectionOf, mountDevice, resendRequests, type Connection, type MountedDevice } from './device.js';
 import { Dispatcher } from './dispatcher.js';
 import type { Driver, DriverStatistics, EndReason, MountOptions } from './driver.js';
 import type { FileSystem } from './file-system.js';
@@ -36,6 +37,22 @@ export interface KernelDriverSettings {
   /** Threads; as many as there are cores by default, and at least eight. */
   readonly workers?: number | undefined;
   readonly log: Log;
+  /** Absent: the mount lives and dies with this process. */
+  readonly succession?: Succession | undefined;
+}
+
+/** The place of a driver among those that serve one mount, one after the other. */
+export interface Succession {
+  /** Of /dev/fuse; somebody else holds it too, until no driver is to follow. */
+  readonly descriptor: number;
+  /** The mount of the driver before this one; null: the first, it mounts. */
+  readonly connection: Connection | null;
+  /** What becomes of the requests that the one before had taken: they are served, or get EIO. */
+  readonly resent: 'serve' | 'refuse';
+  /** The mount is there: from now on others can follow. */
+  connected(connection: Connection): void;
+  /** This driver can't go on. The next one takes over when this process has ended, which is to be at once. */
+  succumb(error: Error): void;
 }
 
 /** A driver whose two halves can be used apart. */
@@ -45,7 +62,7 @@ export interface KernelDriver extends Driver {
 }
 
 export function createKernelDriver(settings: KernelDriverSettings): KernelDriver {
-  return new Kernel(settings.workers ?? defaultWorkers(), settings.log);
+  return new Kernel(settings.workers ?? defaultWorkers(), settings.log, settings.succession);
 }
 
 function defaultWorkers(): number {
@@ -60,10 +77,12 @@ class Kernel implements KernelDriver {
   private mount: OwnMount | undefined;
   private dispatcher: Dispatcher | undefined;
   private failure: Error | undefined;
+  private canBeFollowed = false;
 
   constructor(
     workers: number,
     private readonly log: Log,
+    private readonly succession: Succession | undefined,
   ) {
     this.pool = new WorkerPool(workers);
     const { promise, resolve } = withResolvers<EndReason>();
@@ -80,18 +99,28 @@ class Kernel implements KernelDriver {
   }
 
   async start(fileSystem: FileSystem, options: MountOptions): Promise<void> {
-    await this.serve(await mountDevice(options), fileSystem);
+    const { succession } = this;
+    if (succession === undefined || succession.connection === null) {
+      const mounted = await mountDevice(options, succession?.descriptor);
+      succession?.connected(connectionOf(mounted));
+      await this.serve(mounted, fileSystem);
+      return;
+    }
+    const { descriptor, connection } = succession;
+    resendRequests(descriptor);
+    await this.serve({ ...connection, descriptor }, fileSystem);
   }
 
   async serve(mounted: MountedDevice, fileSystem: FileSystem): Promise<void> {
     if (this.mount !== undefined) throw new LazydiskError('CONFLICT', 'A driver serves one mount in its life.');
     this.mount = new OwnMount(mounted.device, this.log);
+    this.canBeFollowed = mounted.negotiated.canResend;
     const replies = new Replies(mounted.descriptor, this.log);
     const trouble = new TroubleLog(this.log);
     const passthrough = new Passthrough(backingFiles(mounted), this.log);
     const dispatcher = new Dispatcher(fileSystem, replies, passthrough, this.log, trouble);
     this.dispatcher = dispatcher;
-    const { ready, ended } = this.pool.start(mounted.descriptor, {
+    const { ready, ended } = this.pool.start(mounted.descriptor, this.succession?.resent ?? 'serve', {
       request: (bytes) => void dispatcher.handle(bytes),
       trouble: (message) => {
         trouble.report(`fuse: ${message}`);
@@ -132,6 +161,12 @@ class Kernel implements KernelDriver {
   private fail(error: Error): void {
     if (this.failure !== undefined) return;
     this.failure = error;
+    const { succession } = this;
+    if (succession !== undefined && this.canBeFollowed) {
+      this.log.error(`fuse: a worker died: ${messageOf(error)}; the next daemon takes over`);
+      succession.succumb(error);
+      return;
+    }
     this.log.error(`fuse: a worker died: ${messageOf(error)}; the mount ends`);
     this.abort().catch((reason: unknown) => {
       this.log.error(`fuse: the connection could not be aborted: ${messageOf(reason)}`);

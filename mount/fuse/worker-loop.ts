@@ -16,7 +16,7 @@ import { CONTROL_GATE, type Plane } from '../../lib/image/plane.js';
 import { errnoOf, messageOf } from '../../lib/util/errors.js';
 import { errnoNumber } from './errno.js';
 import { MAX_DATA_BYTES, REPLY_HEADER_BYTES, REQUEST_BUFFER_BYTES, REQUEST_HEADER_BYTES } from './protocol/limits.js';
-import { WRITE_DATA_POSITION } from './protocol/limits.js';
+import { RESENT_BIT, WRITE_DATA_POSITION } from './protocol/limits.js';
 import { hasReply, Opcode } from './protocol/opcodes.js';
 import { COUNT_FORWARDED, COUNT_READ_BYTES, COUNT_READS, COUNT_WRITE_BYTES, COUNT_WRITES } from './worker-messages.js';
 
@@ -35,6 +35,8 @@ export interface WorkerParts {
   readonly serveRead: (plane: Plane, offset: number, length: number, out: Buffer, outPosition: number) => number;
   readonly serveWrite: (plane: Plane, bytes: Buffer, position: number, offset: number, length: number) => number;
   readonly miss: number;
+  /** Requests that an earlier daemon had taken get EIO: one of them may be what kills daemons. */
+  readonly refusesResent: boolean;
   readonly forward: (bytes: Uint8Array<ArrayBuffer>) => void;
   readonly trouble: (message: string) => void;
   readonly words: Int32Array<SharedArrayBuffer>;
@@ -101,7 +103,9 @@ class WorkerLoop {
   serve(lengthBytes: number): void {
     try {
       const opcode = this.requestWords[WORD_OPCODE]!;
-      if (opcode === Opcode.READ) {
+      if (this.isRefused(opcode)) {
+        this.send(REPLY_HEADER_BYTES, errnoNumber('EIO'));
+      } else if (opcode === Opcode.READ) {
         if (!this.read()) this.forward(lengthBytes);
       } else if (opcode === Opcode.WRITE) {
         if (!this.write(lengthBytes)) this.forward(lengthBytes);
@@ -111,6 +115,10 @@ class WorkerLoop {
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  private isRefused(opcode: number): boolean {
+    return this.parts.refusesResent && (this.requestWords[WORD_UNIQUE + 1]! & RESENT_BIT) !== 0 && hasReply(opcode);
   }
 
   private read(): boolean {

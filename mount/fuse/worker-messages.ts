@@ -22,6 +22,8 @@ export type WorkerMessage =
 /** What a worker is started with. */
 export interface WorkerStart {
   readonly device: number;
+  /** Requests that an earlier daemon had taken get EIO (protocol/limits.ts, RESENT_BIT). */
+  readonly refusesResent: boolean;
   readonly port: MessagePort;
   /** Its word in `words` (WorkerWords). */
   readonly wordIndex: number;

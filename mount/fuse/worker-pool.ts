@@ -51,8 +51,12 @@ export class WorkerPool implements PlaneFeed {
    * Starts the threads on the device. `ready` resolves when all are about to read from it, and rejects when they ended
    * before; `ended` resolves when all are gone.
    */
-  start(device: number, handlers: PoolHandlers): { ready: Promise<void>; ended: Promise<void> } {
-    const started = this.seats.map((seat, index) => this.startWorker(seat, index, device, handlers));
+  start(
+    device: number,
+    resent: 'serve' | 'refuse',
+    handlers: PoolHandlers,
+  ): { ready: Promise<void>; ended: Promise<void> } {
+    const started = this.seats.map((seat, index) => this.startWorker(seat, index, device, resent, handlers));
     const ended = Promise.all(started.map((worker) => worker.ended)).then(() => {
       this.close();
     });
@@ -83,9 +87,10 @@ export class WorkerPool implements PlaneFeed {
     Atomics.store(this.generation, 0, generation);
   }
 
-  private startWorker(seat: Seat, index: number, device: number, handlers: PoolHandlers) {
+  private startWorker(seat: Seat, index: number, device: number, resent: 'serve' | 'refuse', handlers: PoolHandlers) {
     const start: WorkerStart = {
       device,
+      refusesResent: resent === 'refuse',
       port: seat.theirs,
       wordIndex: WorkerWords.indexOf(index),
       words: this.fence.words,

@@ -9,7 +9,7 @@ import { PlaneTable } from './plane-table.js';
 import { serveRequests } from './worker-loop.js';
 import type { WorkerMessage, WorkerStart } from './worker-messages.js';
 
-const { device, port, wordIndex, words, generation, counters } = workerData as WorkerStart;
+const { device, refusesResent, port, wordIndex, words, generation, counters } = workerData as WorkerStart;
 const planes = new PlaneTable(port, generation);
 const tell = (message: WorkerMessage) => {
   port.postMessage(message);
@@ -27,6 +27,7 @@ serveRequests({
   serveRead,
   serveWrite,
   miss: MISS,
+  refusesResent,
   forward: (bytes) => {
     port.postMessage({ kind: 'request', bytes } satisfies WorkerMessage, [bytes.buffer]);
   },

@@ -1,8 +1,7 @@
 /**
  * The life of a daemon: mount, serve, and one orderly end.
  *
- * `openMount` brings everything up in order and takes it down again when a step fails; `serve` waits for the end. They are
- * apart so that a supervisor can stand between them later: it will hold the descriptor, the daemon will serve.
+ * `openMount` brings everything up in order and takes it down again when a step fails; `serve` waits for the end.
  *
  * Ways to the end: the verb `unmount` and SIGTERM and SIGINT ask the kernel to unmount; umount(8) and a lost connection make
  * the driver end by itself. All lead to `finish`: no more commands, then the layers of the mount are closed from the top
@@ -17,7 +16,7 @@ import type { FileSystem } from '../fuse/file-system.js';
 import type { RunningCommand } from '../tree/outcomes.js';
 import { SOCKET_NAME, type ControlCommands } from './control-protocol.js';
 import { ControlServer } from './control-server.js';
-import { thisProcess } from './processes.js';
+import { processNamed, thisProcess } from './processes.js';
 import type { Registry } from './registry.js';
 
 /** How long commands that run when the mount ends may take to come to their own end. */
@@ -46,6 +45,8 @@ export interface DaemonParts {
   readonly mount: MountOptions;
   readonly stateDirectory: string;
   readonly repository: { readonly url: string; readonly endpoint: string | null };
+  /** null: nobody takes over when this daemon dies. */
+  readonly supervisorPid: number | null;
   readonly registry: Registry;
   readonly log: Log;
   /** Where SIGTERM and SIGINT come from; the process by default. */
@@ -81,6 +82,7 @@ export async function openMount(parts: DaemonParts): Promise<LiveMount> {
     await registry.add({
       mountpoint: mount.mountpoint,
       ...thisProcess(),
+      supervisor: parts.supervisorPid === null ? null : processNamed(parts.supervisorPid),
       stateDirectory,
       socket: control.path,
       repository: parts.repository.url,

@@ -1,10 +1,11 @@
 /**
- * Starts a daemon and waits until its mount answers.
+ * Starts a supervisor, and waits until the mount of its first daemon answers.
  *
- * The daemon is a process of its own session, with no terminal and `/` as its folder. Settings go to it, and its outcome
- * comes back, over a pipe (IPC); a failure travels whole, so that `mount` ends with the same sentence as in the foreground.
- * What the daemon writes to stderr (only what Node itself says when it crashes) goes to a file beside the registry. Once the
- * daemon is ready, the starter itself makes the first lookup on the mount, and only then says that it is mounted.
+ * The supervisor is a process of its own session, with no terminal and `/` as its folder, and so is its daemon. Settings go
+ * to it, and the outcome comes back, over a pipe (IPC); a failure travels whole, so that `mount` ends with the same sentence
+ * as in the foreground. What they write to stderr (only what Node itself says when it crashes) goes to a file beside the
+ * registry. Once the daemon is ready, the starter itself makes the first lookup on the mount, and only then says that it is
+ * mounted.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
@@ -12,9 +13,10 @@ import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import * as z from 'zod';
 import { LazydiskError, messageOf } from '../../lib/util/errors.js';
-import { fromWire, type WireError } from './control-protocol.js';
+import { fromWire } from './control-protocol.js';
 import { removeIfEmpty } from './registry.js';
 import type { MountSettings } from './settings.js';
+import type { DaemonOutcome } from './supervision.js';
 
 /** Threads for blocking calls of the daemon's main thread: fdatasync of many guests must not hold up each other. */
 export const THREAD_POOL_SIZE = '16';
@@ -22,29 +24,28 @@ export const THREAD_POOL_SIZE = '16';
 /** Opening the store, waiting for a dying daemon's lock, and mounting all have shorter limits of their own. */
 const LAUNCH_DEADLINE_MS = 180_000;
 
-/** What a daemon tells its starter. */
-export type LaunchMessage =
-  { readonly kind: 'ready'; readonly outcome: LaunchOutcome } | { readonly kind: 'failed'; readonly error: WireError };
-
-export interface LaunchOutcome {
-  readonly daemonPid: number;
-  readonly stateDirectory: string;
-  /** True when the store did not answer: what is local works. */
-  readonly degraded: boolean;
+export interface LaunchOutcome extends DaemonOutcome {
+  readonly supervisorPid: number;
 }
 
 const messageSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('ready'),
-    outcome: z.object({ daemonPid: z.int(), stateDirectory: z.string(), degraded: z.boolean() }),
+    outcome: z.object({
+      daemonPid: z.int(),
+      stateDirectory: z.string(),
+      degraded: z.boolean(),
+      survivable: z.boolean(),
+    }),
   }),
   z.object({ kind: z.literal('failed'), error: z.unknown() }),
+  z.object({ kind: z.literal('died'), how: z.string() }),
 ]);
 
 export interface LaunchOptions {
-  /** The module that the daemon runs: it calls runDaemonProcess. */
+  /** The module that the supervisor runs: it calls supervise. */
   readonly program: string;
-  /** File for what Node writes when the daemon crashes; replaced at each start. */
+  /** File for what Node writes when one of them crashes; replaced at each start. */
   readonly errorFile: string;
   readonly environment?: NodeJS.ProcessEnv;
   readonly deadlineMs?: number;
@@ -85,27 +86,22 @@ function outcomeOf(child: ChildProcess, settings: MountSettings, options: Launch
   const deadlineMs = options.deadlineMs ?? LAUNCH_DEADLINE_MS;
   return new Promise((resolve, reject) => {
     const deadline = setTimeout(() => {
-      child.kill('SIGKILL');
-      reject(
-        new LazydiskError(
-          'UNREACHABLE',
-          `The daemon was not ready after ${String(deadlineMs / 1000)} s and was ended.`,
-        ),
-      );
+      // The supervisor sees that nobody waits for it any more, and takes down what it has started.
+      const seconds = String(deadlineMs / 1000);
+      reject(new LazydiskError('UNREACHABLE', `The daemon was not ready after ${seconds} s and was ended.`));
     }, deadlineMs);
+    const died = (how: string): void => {
+      clearTimeout(deadline);
+      const words = lastWords(options.errorFile);
+      reject(new LazydiskError('IO', `The daemon ended (${how}) before the mount was ready${words}`));
+    };
     child.once('error', (error) => {
       clearTimeout(deadline);
       reject(new LazydiskError('IO', `The daemon could not be started: ${messageOf(error)}.`, { cause: error }));
     });
     child.once('exit', (code, signal) => {
       const ended = (): void => {
-        clearTimeout(deadline);
-        reject(
-          new LazydiskError(
-            'IO',
-            `The daemon ended (${signal ?? `exit status ${String(code)}`}) before the mount was ready${lastWords(options.errorFile)}`,
-          ),
-        );
+        died(signal ?? `exit status ${String(code)}`);
       };
       // What it said before it ended may still be in the pipe: the pipe's end comes after it.
       if (child.connected) child.once('disconnect', ended);
@@ -116,7 +112,8 @@ function outcomeOf(child: ChildProcess, settings: MountSettings, options: Launch
       const parsed = messageSchema.safeParse(message);
       if (!parsed.success) reject(new LazydiskError('IO', 'The daemon of another version answered.'));
       else if (parsed.data.kind === 'failed') reject(fromWire(parsed.data.error));
-      else resolve(parsed.data.outcome);
+      else if (parsed.data.kind === 'died') died(parsed.data.how);
+      else resolve({ ...parsed.data.outcome, supervisorPid: child.pid ?? -1 });
     });
     child.send(settings, (error) => {
       if (error !== null) child.kill('SIGKILL'); // its exit is reported with its last words

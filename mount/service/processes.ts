@@ -13,7 +13,12 @@ export interface ProcessName {
 
 /** This process. */
 export function thisProcess(): ProcessName {
-  return { pid: process.pid, startTicks: startTicksOf(process.pid) ?? '' };
+  return processNamed(process.pid);
+}
+
+/** The process that has this pid now. */
+export function processNamed(pid: number): ProcessName {
+  return { pid, startTicks: startTicksOf(pid) ?? '' };
 }
 
 /** Whether exactly that process still runs. A process that has ended but was not waited for yet does not. */

@@ -2,7 +2,8 @@
  * Which mounts live on this host, so that a verb that is given a mountpoint finds the daemon and the repository.
  *
  * One small file per mountpoint, named after its hash, in /run/lazydisk (root) or $XDG_RUNTIME_DIR/lazydisk. An entry names
- * the daemon by pid and start time; when that process is gone the entry is stale: it is ignored, and removed by whoever may.
+ * the daemon by pid and start time, and so its supervisor; when both are gone the entry is stale: it is ignored, and removed by
+ * whoever may. While only the daemon is gone, the next one is about to take its place.
  * Entries hold no secrets and are readable by everyone; the control socket that they name is not. The daemon removes its
  * entry last, so an absent entry means that everything was flushed.
  */
@@ -20,6 +21,8 @@ const entrySchema = z.object({
   mountpoint: z.string(),
   pid: z.int().positive(),
   startTicks: z.string(),
+  /** null: the daemon has none. */
+  supervisor: z.object({ pid: z.int().positive(), startTicks: z.string() }).nullable().default(null),
   stateDirectory: z.string(),
   socket: z.string(),
   repository: z.string(),
@@ -113,6 +116,7 @@ function errorFileOf(entryPath: string): string {
 async function living(path: string): Promise<RegistryEntry | undefined> {
   const entry = await read(path);
   if (entry === undefined || isRunning(entry)) return entry;
+  if (entry.supervisor !== null && isRunning(entry.supervisor)) return entry;
   try {
     await removeIfEmpty(errorFileOf(path));
     await rm(path, { force: true });

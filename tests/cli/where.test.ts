@@ -17,6 +17,7 @@ beforeEach(async () => {
   await registry.add({
     mountpoint,
     ...thisProcess(),
+    supervisor: null,
     stateDirectory: '/state',
     socket: '/state/control.sock',
     repository: 's3://bucket/prefix',

@@ -33,6 +33,7 @@ afterEach(async () => {
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const NEGOTIATED = {
+  id: '0'.repeat(32),
   negotiated: { minor: 31, flags: 0, flags2: 0, maxDataBytes: 1048576, canResend: false, canPassThrough: false },
 };
 const options = () => ({ mountpoint, source: 'memory://test', allowOther: false, readOnly: false });

@@ -77,6 +77,7 @@ function run(requests: (Buffer | Error)[], changes: Partial<WorkerParts> = {}) {
       return length;
     },
     miss: MISS,
+    refusesResent: false,
     forward: (bytes) => {
       seen.forwarded.push(Buffer.from(bytes));
     },

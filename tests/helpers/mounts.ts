@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { ImageStatusDocument, MountStatus } from '../../mount/tree/status-schema.js';
 import { undoLater } from './cleanup.js';
 import { testDriver } from './driver.js';
-import { isAlive, run } from './processes.js';
+import { childrenOf, isAlive, run } from './processes.js';
 import { lazydisk, lazydiskJson, mustLazydisk } from './program.js';
 import type { TestRepository } from './repositories.js';
 import { mountpointsUnder, temporaryFolder } from './temporary.js';
@@ -29,7 +29,9 @@ export interface MountedTest {
   readonly repository: TestRepository;
   readonly mountpoint: string;
   readonly stateDirectory: string;
+  /** Of the first daemon; `status` tells that of a later one. */
   readonly daemonPid: number;
+  readonly supervisorPid: number;
   /** Path of a file of an image; `disk.raw` by default. */
   path(image: string, file?: string): string;
   status(): Promise<MountStatus>;
@@ -38,8 +40,10 @@ export interface MountedTest {
   imageStatusFile(image: string): Promise<ImageStatusDocument>;
   /** In the orderly way; waits until the daemon is gone. */
   unmount(): Promise<void>;
-  /** kill -9 of the daemon; the dead mount stays. */
-  killDaemon(): Promise<void>;
+  /** kill -9 of the supervisor and the daemon; the dead mount stays. */
+  killAll(): Promise<void>;
+  /** kill -9 of the daemon alone, whichever serves now. Resolves to its pid. */
+  killDaemon(): Promise<number>;
 }
 
 export async function mountRepository(request: MountRequest): Promise<MountedTest> {
@@ -72,38 +76,49 @@ async function mountAt(mountpoint: string, stateDirectory: string, request: Moun
   const env = { ...request.repository.env, ...request.env };
   // Registered first: a daemon may be there although `mount` said that it failed.
   undoLater(() => forceUnmount(mountpoint));
-  const { daemonPid } = (await lazydiskJson(
+  const { daemonPid, supervisorPid } = (await lazydiskJson(
     [
       ...['mount', request.repository.url, mountpoint, '--state', stateDirectory, '--driver', testDriver],
       ...without(QUIET, request.options ?? []),
       ...(request.options ?? []),
     ],
     { env },
-  )) as { daemonPid: number };
+  )) as { daemonPid: number; supervisorPid: number };
   const status = (): Promise<MountStatus> => lazydiskJson(['status', mountpoint], { env }) as Promise<MountStatus>;
   const path = (image: string, file = 'disk.raw'): string => join(mountpoint, image, file);
 
   const unmount = async (): Promise<void> => {
     await mustLazydisk(['unmount', mountpoint], { env });
+    await waitFor(`supervisor ${String(supervisorPid)} has ended`, () => !isAlive(supervisorPid));
     await waitFor(`daemon ${String(daemonPid)} has ended`, () => !isAlive(daemonPid));
+  };
+  const killAll = async (): Promise<void> => {
+    // The supervisor first: it would start another daemon.
+    const daemons = [daemonPid, ...(await childrenOf(supervisorPid))];
+    for (const pid of [supervisorPid, ...daemons]) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+    await waitFor('supervisor and daemon have ended', () => ![supervisorPid, ...daemons].some(isAlive));
   };
   undoLater(async () => {
     if ((await mountpointsUnder(mountpoint)).length === 0) return;
-    if (isAlive(daemonPid)) await unmountOrKill(mountpoint, daemonPid, env);
+    if (isAlive(supervisorPid) || isAlive(daemonPid)) await unmountOrKill(mountpoint, killAll, env);
   });
   return {
     repository: request.repository,
     mountpoint,
     stateDirectory,
     daemonPid,
+    supervisorPid,
     path,
     status,
     imageStatus: (image) => lazydiskJson(['status', mountpoint, image], { env }) as Promise<ImageStatusDocument>,
     imageStatusFile: async (image) => JSON.parse(await readFile(path(image, 'status'), 'utf8')) as ImageStatusDocument,
     unmount,
+    killAll,
     killDaemon: async () => {
-      process.kill(daemonPid, 'SIGKILL');
-      await waitFor(`daemon ${String(daemonPid)} has ended`, () => !isAlive(daemonPid));
+      const [pid = daemonPid] = await childrenOf(supervisorPid);
+      process.kill(pid, 'SIGKILL');
+      await waitFor(`daemon ${String(pid)} has ended`, () => !isAlive(pid));
+      return pid;
     },
   };
 }
@@ -123,15 +138,12 @@ export async function control(controlFile: string, line: string): Promise<unknow
 
 async function unmountOrKill(
   mountpoint: string,
-  daemonPid: number,
+  killAll: () => Promise<void>,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<void> {
   const ended = await lazydisk(['unmount', mountpoint], { env, timeoutMs: 60_000 });
-  if (ended.status === 0) {
-    await waitFor(`daemon ${String(daemonPid)} has ended`, () => !isAlive(daemonPid));
-    return;
-  }
-  process.kill(daemonPid, 'SIGKILL');
+  if (ended.status === 0) return;
+  await killAll();
   throw new Error(`could not unmount ${mountpoint}: ${ended.stdout}${ended.stderr}`);
 }
 

@@ -1,5 +1,6 @@
 /** Other programs: run to their end, or kept running until the clean-up, always ended by their own pid. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { startTicksOf } from '../../mount/service/processes.js';
 import { undoLater } from './cleanup.js';
 
@@ -96,6 +97,12 @@ export async function must(command: string, args: readonly string[], options: Ru
 /** Whether a process runs. One that has ended does not, even while nobody has waited for it. */
 export function isAlive(pid: number): boolean {
   return startTicksOf(pid) !== undefined;
+}
+
+/** The processes that a process has started and that have not been waited for. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8').catch(() => '');
+  return text.split(' ').filter(Boolean).map(Number);
 }
 
 async function endOf(child: ChildProcess): Promise<void> {

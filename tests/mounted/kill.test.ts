@@ -46,7 +46,7 @@ describe.each(REPOSITORY_KINDS)('kill -9 of the daemon under writes (%s)', (kind
       start(process.execPath, [TOOL, mounted.path(name), ...[lane, LANES, BLOCKS].map((number) => String(number))]),
     );
     await waitFor('both writers are at work', () => writers.every(({ output }) => output().length > 30_000));
-    await mounted.killDaemon();
+    await mounted.killAll();
     // A writer ends by the error that its next write gets.
     const journals = (await Promise.all(writers.map((writer) => writer.ended))).map((ended) => ended.stdout);
     const may = acknowledged(journals);
@@ -69,7 +69,7 @@ describe.each(REPOSITORY_KINDS)('kill -9 of the daemon under writes (%s)', (kind
   test('a mount whose daemon is dead is cleared by the next mount', async () => {
     const { repository, name } = await repositoryWithImage(kind);
     const mounted = await mountRepository({ repository });
-    await mounted.killDaemon();
+    await mounted.killAll();
     await expect(readRange(mounted.path(name), 0, 1)).rejects.toThrow(/ENOTCONN|ECONNABORTED/);
     const again = await mountAgain(mounted);
     expect((await readRange(again.path(name), 0, BLOCK)).length).toBe(BLOCK);

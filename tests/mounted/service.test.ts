@@ -126,7 +126,7 @@ describe('a mount', () => {
     const file = await open(mounted.path(name), 'r+');
     await file.write('written before the end', 8192);
     await file.close();
-    await mounted.killDaemon();
+    await mounted.killAll();
     const { env } = mounted.repository;
     expect(await lazydisk(['status', mounted.mountpoint], { env })).toMatchObject({
       status: 3,

@@ -82,6 +82,7 @@ function setUp(
     },
     mount: { mountpoint: '/nowhere', source: 'file:///r', allowOther: false, readOnly: false },
     stateDirectory: folder,
+    supervisorPid: null,
     repository: { url: 'file:///r', endpoint: null },
     registry,
     log,

@@ -37,17 +37,17 @@ function settings(mountpoint = folder): MountSettings {
   };
 }
 
-/** Launches a daemon that runs `code`, in which `settings` is what it received. */
+/** Launches a supervisor that runs `code`, in which `settings` is what it received. */
 function launchCode(code: string, mountpoint?: string, deadlineMs?: number) {
-  const program = join(folder, 'daemon.mjs');
+  const program = join(folder, 'supervisor.mjs');
   writeFileSync(program, `process.once('message', (settings) => { ${code} });`);
   const errorFile = join(folder, 'run', 'daemon.stderr');
   return launch(settings(mountpoint), { program, errorFile, ...(deadlineMs === undefined ? {} : { deadlineMs }) });
 }
 
-const READY = `process.send({kind: 'ready', outcome: {daemonPid: process.pid, stateDirectory: '/s', degraded: true}})`;
+const READY = `process.send({kind: 'ready', outcome: {daemonPid: 7, stateDirectory: '/s', degraded: true, survivable: true}})`;
 
-test('the daemon gets the settings, a session of its own and more threads, and its outcome comes back', async () => {
+test('the supervisor gets the settings, a session of its own and more threads, and its outcome comes back', async () => {
   const facts = join(folder, 'facts');
   const outcome = await launchCode(`
     import('node:fs').then(({ writeFileSync, readFileSync }) => {
@@ -60,12 +60,13 @@ test('the daemon gets the settings, a session of its own and more threads, and i
   const seen = JSON.parse(readFileSync(facts, 'utf8')) as Record<string, unknown>;
   expect(seen).toEqual({
     settings: settings(),
-    session: outcome.daemonPid,
-    pid: outcome.daemonPid,
+    session: outcome.supervisorPid,
+    pid: outcome.supervisorPid,
     cwd: '/',
     threads: '16',
   });
-  expect(outcome).toEqual({ daemonPid: outcome.daemonPid, stateDirectory: '/s', degraded: true });
+  const { supervisorPid } = outcome;
+  expect(outcome).toEqual({ daemonPid: 7, supervisorPid, stateDirectory: '/s', degraded: true, survivable: true });
 });
 
 test('a failure of the daemon arrives as the error that it was, even when it dies at once', async () => {
@@ -75,21 +76,30 @@ test('a failure of the daemon arrives as the error that it was, even when it die
   ).rejects.toMatchObject(error);
 });
 
-test('a daemon that crashes is reported with its last words', async () => {
+test('a daemon that its supervisor has seen die is reported with how it died', async () => {
+  await expect(launchCode(`process.send({kind: 'died', how: 'SIGSEGV'})`)).rejects.toMatchObject({
+    code: 'IO',
+    message: 'The daemon ended (SIGSEGV) before the mount was ready.',
+  });
+});
+
+test('a supervisor that crashes is reported with its last words', async () => {
   await expect(launchCode(`throw new TypeError('no such thing')`)).rejects.toMatchObject({
     code: 'IO',
     message: expect.stringMatching(/before the mount was ready: .*no such thing/),
   });
 });
 
-test('a daemon that is killed is reported with the signal', async () => {
+test('a supervisor that is killed is reported with the signal', async () => {
   await expect(launchCode(`process.kill(process.pid, 'SIGKILL')`)).rejects.toMatchObject({
     message: expect.stringContaining('SIGKILL'),
   });
 });
 
-test('a daemon that never gets ready is ended at the deadline', async () => {
-  await expect(launchCode('setInterval(() => {}, 1000)', undefined, 300)).rejects.toMatchObject({
+test('a daemon that never gets ready is given up at the deadline: its supervisor is left alone', async () => {
+  await expect(
+    launchCode(`process.once('disconnect', () => process.exit()); setInterval(() => {}, 1000)`, undefined, 300),
+  ).rejects.toMatchObject({
     code: 'UNREACHABLE',
   });
 });

@@ -32,6 +32,18 @@ export function replyHeader(unique: bigint, errno: number, bodyBytes: number): U
   return header;
 }
 
+/** Send requests that were taken and not answered again. */
+export const NOTIFY_RESEND = 7;
+
+/** A message of our own to the kernel, without a body: in the place of a reply, to no request. */
+export function notification(code: number): Uint8Array {
+  const header = new Uint8Array(REPLY_HEADER_BYTES);
+  const view = new DataView(header.buffer);
+  view.setUint32(0, REPLY_HEADER_BYTES, true);
+  view.setInt32(4, code, true);
+  return header;
+}
+
 /** LOOKUP, MKDIR. */
 export function encodeEntry(attributes: Attributes): Uint8Array {
   const body = new Uint8Array(ENTRY_BYTES);

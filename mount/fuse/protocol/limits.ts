@@ -20,3 +20,9 @@ export const REQUEST_BUFFER_BYTES = WRITE_DATA_POSITION + MAX_DATA_BYTES + 4096;
 
 /** Numbers from here on are not exact in a double: an offset this large is beyond every image (EFBIG). */
 export const FIRST_INEXACT = 2 ** 53;
+
+/**
+ * In the high word of the unique number of a request that was sent again (NOTIFY_RESEND): a daemon that is gone had taken it,
+ * and may have done it. The bit is a part of the number from then on: it is given back in the reply.
+ */
+export const RESENT_BIT = 0x8000_0000;

@@ -1,0 +1,60 @@
+/**
+ * What the three processes of a mount tell each other, over Node's pipe between parent and child: the command that mounts
+ * starts a supervisor, the supervisor starts daemons, one after the other. Values only.
+ *
+ * Settings and connections pass through the supervisor unread, so that a supervisor of an older version can start daemons
+ * of a newer one.
+ */
+import type { Connection } from '../fuse/device.js';
+import type { WireError } from './control-protocol.js';
+import type { MountSettings } from './settings.js';
+import type { Resent } from './succession.js';
+
+/** The descriptor of /dev/fuse in every daemon that a supervisor has started. */
+export const DEVICE_DESCRIPTOR = 4;
+
+/** From the supervisor to a daemon, once, at its start. */
+export interface ServeOrder {
+  readonly kind: 'serve';
+  readonly settings: MountSettings;
+  /** The supervisor has opened /dev/fuse: it is open under DEVICE_DESCRIPTOR. */
+  readonly hasDevice: boolean;
+  readonly supervisorPid: number;
+  /** What the first daemon agreed with the kernel; null: there is no mount yet. */
+  readonly connection: Connection | null;
+  readonly resent: Resent;
+  /** How the daemon before this one ended, for the log; null for the first. */
+  readonly predecessor: string | null;
+}
+
+/** From the supervisor to a daemon: as a SIGTERM to the daemon itself. */
+export interface EndOrder {
+  readonly kind: 'end';
+}
+
+/** From a daemon to its supervisor. */
+export type DaemonReport =
+  /** The kernel is served from now on; whoever has this can go on serving it. */
+  | { readonly kind: 'connected'; readonly connection: Connection; readonly log: string }
+  | { readonly kind: 'ready'; readonly outcome: DaemonOutcome }
+  | { readonly kind: 'failed'; readonly error: WireError }
+  /** End me by SIGKILL and start `program` in my place. */
+  | { readonly kind: 'restart'; readonly program: string }
+  /** The mount is gone and everything is flushed: nobody has to follow. */
+  | { readonly kind: 'ended' };
+
+/** From the supervisor to the command, until one of them has been said. */
+export type LaunchReport =
+  | { readonly kind: 'ready'; readonly outcome: DaemonOutcome }
+  | { readonly kind: 'failed'; readonly error: WireError }
+  /** The daemon died before it was ready: by a signal, or with an exit status. */
+  | { readonly kind: 'died'; readonly how: string };
+
+export interface DaemonOutcome {
+  readonly daemonPid: number;
+  readonly stateDirectory: string;
+  /** True when the store did not answer: what is local works. */
+  readonly degraded: boolean;
+  /** Whether another daemon can take over when this one dies. */
+  readonly survivable: boolean;
+}
