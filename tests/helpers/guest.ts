@@ -17,6 +17,8 @@ export async function guestImage(): Promise<string> {
 }
 
 export interface GuestRun {
+  /** Path of QEMU's monitor, for tests/helpers/qmp.ts. */
+  readonly monitor: string;
   /** Resolves when the console shows the text; rejects when the guest ends before. */
   shows(text: RegExp, timeoutMs: number): Promise<string>;
   /** Resolves to the console's whole text when QEMU has ended. */
@@ -25,13 +27,14 @@ export interface GuestRun {
 
 /** Boots from a disk as our recipes say. Each read of the disk is logged to `readLog`. */
 export function bootGuest(disk: string, readLog: string): GuestRun {
+  const monitor = `${readLog}.monitor`;
   const drive = [
     `file=${disk}`,
     ...['format=raw', 'if=virtio', 'cache=none', 'aio=native', 'discard=unmap', 'rerror=stop', 'werror=stop'],
   ];
   const qemu = start('qemu-system-x86_64', [
     ...['-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', '512', '-nographic', '-no-reboot', '-nic', 'none'],
-    ...['-drive', drive.join(',')],
+    ...['-drive', drive.join(','), '-qmp', `unix:${monitor},server=on,wait=off`],
     ...['-trace', 'enable=blk_co_preadv', '-D', readLog],
   ]);
   let over = false;
@@ -40,6 +43,7 @@ export function bootGuest(disk: string, readLog: string): GuestRun {
     return stdout + stderr;
   });
   return {
+    monitor,
     ended,
     shows: (text, timeoutMs) =>
       waitFor(
