@@ -22,6 +22,7 @@ import { createKernelDriver, type Succession } from '../fuse/kernel-driver.js';
 import { clearStaleMount } from '../fuse/mount-table.js';
 import { createNativeDriver } from '../fuse/native-driver.js';
 import { currentBootId } from '../service/boot-id.js';
+import { EarlyLog } from '../service/early-log.js';
 import { closeAll, openMount, type Closer, type LiveMount } from '../service/daemon.js';
 import type { OpenedMount, Supervised } from '../service/daemon-process.js';
 import { makePrivateFolder } from '../service/files.js';
@@ -60,14 +61,20 @@ export async function openMountFromSettings(
     return part;
   };
   let log: LogFile | undefined;
+  const early = new EarlyLog();
   try {
+    const succession = supervised === undefined ? undefined : successionOf(supervised, () => log?.path);
+    const driver = createDriver(settings, early, succession);
+    keep('driver', { close: async () => driver.discard() });
+    // Loads its first thread while the store answers.
+    driver.warmUp();
     const store = await stackStore(
       { url: settings.repository, endpoint: settings.endpoint ?? undefined },
       {
         environment,
         maxUploadBytesPerSecond: settings.maxUploadBytesPerSecond,
         // The log lies in the state directory, which is known only when the store has said which repository it is.
-        onRetry: (facts) => log?.warn('The store did not answer; trying again.', facts),
+        onRetry: (facts) => early.warn('The store did not answer; trying again.', facts),
       },
     );
     keep('store', store);
@@ -77,9 +84,10 @@ export async function openMountFromSettings(
       await lockState(chosen.state.path, registry, (folder) => LocalDatabase.open(folder)),
     );
     log = openLogFile(join(chosen.state.path, LOG_NAME), { environment, echo });
+    early.continueIn(log);
     protectProcess(log);
-    const parts = { settings, registry, environment, supervised, store, chosen, database, log, opened, keep };
-    const { live, survivable } = await mountLayers(parts);
+    const parts = { settings, registry, environment, supervised, succession, driver, store, chosen, database };
+    const { live, survivable } = await mountLayers({ ...parts, log, opened, keep });
     return { live, degraded: chosen.degraded, survivable, log };
   } catch (error) {
     log?.error('Mounting failed.', { error });
@@ -96,6 +104,8 @@ interface Parts {
   readonly registry: Registry;
   readonly environment: NodeJS.ProcessEnv;
   readonly supervised: Supervised | undefined;
+  readonly succession: SecuredSuccession | undefined;
+  readonly driver: Driver;
   readonly store: StackedStore;
   readonly chosen: ChosenState;
   readonly database: LocalDatabase;
@@ -106,7 +116,8 @@ interface Parts {
 }
 
 async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable: boolean }> {
-  const { settings, registry, environment, supervised, store, chosen, database, log, opened, keep } = parts;
+  const { settings, registry, environment, supervised, succession, driver, store, chosen, database } = parts;
+  const { log, opened, keep } = parts;
   const state = await refreshStateDirectory(chosen.state, chosen.identity);
   const repository = await openForService(store, settings, chosen.marker);
   if (supervised !== undefined && supervised.connection !== null) {
@@ -116,8 +127,6 @@ async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable:
     // The lock is ours, so whoever served it is gone.
     log.warn('The mount of a daemon that is gone was cleared.', { mountpoint: settings.mountpoint });
   }
-  const succession = supervised === undefined ? undefined : successionOf(supervised, log);
-  const driver = createDriver(settings, log, succession);
   const cacheDirectory = await cacheDirectoryOf(settings, state);
   await makePrivateFolder(cacheDirectory);
   const mirror = keep(
@@ -201,8 +210,10 @@ function identityOf(settings: MountSettings, state: StateDirectory, driver: stri
   };
 }
 
-/** undefined: the supervisor has no device to share. */
-function successionOf(supervised: Supervised, log: LogFile): (Succession & { isSecured(): boolean }) | undefined {
+type SecuredSuccession = Succession & { isSecured(): boolean };
+
+/** undefined: the supervisor has no device to share. `logPath` is known when the mount is made. */
+function successionOf(supervised: Supervised, logPath: () => string | undefined): SecuredSuccession | undefined {
   const { device, connection, resent, report, makeWay } = supervised;
   if (device === undefined) return undefined;
   let secured = connection !== null;
@@ -212,7 +223,7 @@ function successionOf(supervised: Supervised, log: LogFile): (Succession & { isS
     resent,
     connected: (made) => {
       secured = made.negotiated.canResend;
-      report({ kind: 'connected', connection: made, log: log.path });
+      report({ kind: 'connected', connection: made, log: logPath() ?? '' });
     },
     succumb: makeWay,
     isSecured: () => secured,

@@ -21,6 +21,8 @@ export type EndReason = { readonly kind: 'unmounted' } | { readonly kind: 'faile
 /** Counters since the start, summed over workers. */
 export interface DriverStatistics {
   readonly workers: number;
+  /** Of the workers, those that were started: the others follow a while after the mount. */
+  readonly threads: number;
   readonly localReads: number;
   readonly localReadBytes: number;
   readonly localWrites: number;
@@ -36,6 +38,10 @@ export interface Driver {
   readonly fence: WorkerFence;
   readonly planes: PlaneFeed;
 
+  /** Begins what needs no mount, so that `start` takes less. May be left out. */
+  warmUp(): void;
+  /** Gives up a driver that was not started, or has ended. */
+  discard(): void;
   /**
    * Mounts and serves. Resolves when requests are being answered. LazydiskError when that can't be: the kernel lacks what
    * is needed, not root, the mountpoint is not an empty folder.

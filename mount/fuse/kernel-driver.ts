@@ -36,6 +36,8 @@ const MOST_WORKERS = 64;
 export interface KernelDriverSettings {
   /** Threads; as many as there are cores by default, and at least eight. */
   readonly workers?: number | undefined;
+  /** How long after the mount the second one starts, milliseconds (worker-pool.ts). */
+  readonly othersAfterMs?: number | undefined;
   readonly log: Log;
   /** Absent: the mount lives and dies with this process. */
   readonly succession?: Succession | undefined;
@@ -62,7 +64,9 @@ export interface KernelDriver extends Driver {
 }
 
 export function createKernelDriver(settings: KernelDriverSettings): KernelDriver {
-  return new Kernel(settings.workers ?? defaultWorkers(), settings.log, settings.succession);
+  const { workers = defaultWorkers(), othersAfterMs, log, succession } = settings;
+  const pool = new WorkerPool(workers, { resent: succession?.resent, othersAfterMs });
+  return new Kernel(pool, log, succession);
 }
 
 function defaultWorkers(): number {
@@ -72,7 +76,6 @@ function defaultWorkers(): number {
 class Kernel implements KernelDriver {
   readonly name = 'kernel';
   readonly ended: Promise<EndReason>;
-  private readonly pool: WorkerPool;
   private readonly end: (reason: EndReason) => void;
   private mount: OwnMount | undefined;
   private dispatcher: Dispatcher | undefined;
@@ -80,11 +83,10 @@ class Kernel implements KernelDriver {
   private canBeFollowed = false;
 
   constructor(
-    workers: number,
+    private readonly pool: WorkerPool,
     private readonly log: Log,
     private readonly succession: Succession | undefined,
   ) {
-    this.pool = new WorkerPool(workers);
     const { promise, resolve } = withResolvers<EndReason>();
     this.ended = promise;
     this.end = resolve;
@@ -96,6 +98,14 @@ class Kernel implements KernelDriver {
 
   get planes() {
     return this.pool;
+  }
+
+  warmUp(): void {
+    this.pool.warmUp();
+  }
+
+  discard(): void {
+    if (this.mount === undefined) this.pool.close();
   }
 
   async start(fileSystem: FileSystem, options: MountOptions): Promise<void> {
@@ -120,7 +130,7 @@ class Kernel implements KernelDriver {
     const passthrough = new Passthrough(backingFiles(mounted), this.log);
     const dispatcher = new Dispatcher(fileSystem, replies, passthrough, this.log, trouble);
     this.dispatcher = dispatcher;
-    const { ready, ended } = this.pool.start(mounted.descriptor, this.succession?.resent ?? 'serve', {
+    const { ready, ended } = this.pool.start(mounted.descriptor, {
       request: (bytes) => void dispatcher.handle(bytes),
       trouble: (message) => {
         trouble.report(`fuse: ${message}`);
@@ -149,6 +159,7 @@ class Kernel implements KernelDriver {
   statistics(): DriverStatistics {
     return {
       workers: this.pool.workers,
+      threads: this.pool.threads,
       localReads: this.pool.count(COUNT_READS),
       localReadBytes: this.pool.count(COUNT_READ_BYTES),
       localWrites: this.pool.count(COUNT_WRITES),

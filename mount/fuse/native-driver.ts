@@ -60,6 +60,14 @@ class Native implements Driver {
     this.end = resolve;
   }
 
+  warmUp(): void {
+    // It has no threads of ours.
+  }
+
+  discard(): void {
+    // It holds nothing before its start, and nothing after its end.
+  }
+
   async start(fileSystem: FileSystem, options: MountOptions): Promise<void> {
     const mountpoint = await checkMountpoint(options.mountpoint);
     const Native = await loadFuseNative();
@@ -94,6 +102,7 @@ class Native implements Driver {
   statistics(): DriverStatistics {
     return {
       workers: 0,
+      threads: 0,
       localReads: 0,
       localReadBytes: 0,
       localWrites: 0,

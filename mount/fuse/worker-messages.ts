@@ -21,7 +21,8 @@ export type WorkerMessage =
 
 /** What a worker is started with. */
 export interface WorkerStart {
-  readonly device: number;
+  /** One word: 0 until it is known which device to serve, then `deviceWord` of its descriptor, or of NO_DEVICE. */
+  readonly device: Int32Array<SharedArrayBuffer>;
   /** Requests that an earlier daemon had taken get EIO (protocol/limits.ts, RESENT_BIT). */
   readonly refusesResent: boolean;
   readonly port: MessagePort;
@@ -32,6 +33,20 @@ export interface WorkerStart {
   readonly generation: Int32Array<SharedArrayBuffer>;
   /** Its own counters: only it writes them. */
   readonly counters: Float64Array<SharedArrayBuffer>;
+}
+
+/** Instead of a descriptor: nothing was mounted, and the thread ends. */
+export const NO_DEVICE = -2;
+
+/** A descriptor as the shared word has it. */
+export function deviceWord(device: number): number {
+  return device + 1;
+}
+
+/** Waits for the word, in a thread that has nothing else to do. Returns a descriptor, or NO_DEVICE. */
+export function awaitDevice(word: Int32Array<SharedArrayBuffer>): number {
+  while (Atomics.load(word, 0) === 0) Atomics.wait(word, 0, 0);
+  return Atomics.load(word, 0) - 1;
 }
 
 /** Places in a worker's counters. Doubles, because bytes outgrow 32 bits. */

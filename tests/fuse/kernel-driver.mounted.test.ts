@@ -9,6 +9,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EndReason } from '../../mount/fuse/driver.js';
 import type { KernelDriver } from '../../mount/fuse/kernel-driver.js';
+import { run } from '../helpers/processes.js';
 import { exitOf, firstOutput, python, shell, startPython } from './child.js';
 import { MemoryFileSystem } from './memory-file-system.js';
 
@@ -363,6 +364,20 @@ describe('mounting', () => {
       allowOther: false,
       readOnly: false,
     });
+
+  it('leaves no thread behind when it was prepared and given up', async () => {
+    // A thread that waits would keep the program from ending.
+    const program = `
+      const { createKernelDriver } = await import(${JSON.stringify(new URL('kernel-driver.js', built).href)});
+      const log = { info() {}, warn() {}, error() {} };
+      const driver = createKernelDriver({ workers: 2, log });
+      driver.warmUp();
+      process.stdout.write(String(driver.statistics().threads));
+      driver.discard();
+    `;
+    const given = await run(process.execPath, ['--input-type=module', '-e', program], { timeoutMs: 20_000 });
+    expect(given).toMatchObject({ status: 0, stdout: '1' });
+  });
 
   it('is refused where it can not be, in a sentence', async () => {
     const other = mkdtempSync(join(tmpdir(), 'lazydisk-fuse-'));

@@ -141,6 +141,7 @@ export const mirrorStatistics = {
 
 const driverStatistics = {
   workers: 4,
+  threads: 4,
   localReads: 100,
   localReadBytes: 4096,
   localWrites: 5,

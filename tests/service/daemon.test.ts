@@ -34,6 +34,12 @@ class FakeDriver implements Driver {
   end: (reason: EndReason) => void = () => undefined;
   readonly ended = new Promise<EndReason>((resolve) => (this.end = resolve));
 
+  warmUp(): void {
+    this.done.push('warmUp');
+  }
+  discard(): void {
+    this.done.push('discard');
+  }
   start(): Promise<void> {
     this.done.push('start');
     return this.refusal === undefined ? Promise.resolve() : Promise.reject(this.refusal);

@@ -84,6 +84,7 @@ describe('status', () => {
       mirror: () => ({ ...mirrorStatistics, localBytes: 1 }),
       driver: () => ({
         workers: 4,
+        threads: 4,
         localReads: 0,
         localReadBytes: 0,
         localWrites: 0,
