@@ -5,7 +5,7 @@
  * implementation is the same chunk. What comes from a repository is untrusted: decoding allocates no more than the size that
  * is expected, and what does not give exactly that is DAMAGED.
  */
-import { compress, decompress } from '../util/zstd/zstd.js';
+import { compress, decompress, type DecodeOptions } from '../util/zstd/zstd.js';
 import { frameContentSize } from '../util/zstd/frame.js';
 import { LazydiskError } from '../util/errors.js';
 import type { Bytes } from './geometry.js';
@@ -38,14 +38,14 @@ export function isStoredSize(codec: Codec, storedBytes: Bytes, sizeBytes: Bytes)
 
 /**
  * The payload. `size` is its length, or the most that it may have where only that is known (nodes). With the codec `none` the
- * result is a view of `stored`. DAMAGED, with `what` in its facts, when it is anything else. Large ones are decoded off this
- * thread. `into`: memory of the length that is expected, in which the result may lie; the caller's again when this has settled.
+ * result is a view of `stored`. DAMAGED, with `what` in its facts, when it is anything else. `options`: where it is decoded, and
+ * memory of the length that is expected, in which the result may lie; it is the caller's again when this has settled.
  */
 export async function decodePayload(
   codec: Codec,
   stored: Uint8Array,
   size: Bytes | { readonly atMost: Bytes },
-  into?: Buffer,
+  options?: DecodeOptions,
 ): Promise<Buffer> {
   const said = codec === 'none' ? stored.length : frameContentSize(stored);
   if (said === undefined) throw undecodable(`${stored.length} bytes are not one zstd frame that says its size`);
@@ -53,7 +53,7 @@ export async function decodePayload(
     const expected = typeof size === 'number' ? `${size}` : `at most ${size.atMost}`;
     throw undecodable(`${stored.length} stored bytes hold ${said} where ${expected} were expected`);
   }
-  const payload = codec === 'none' ? stored : await decompress(stored, said, into);
+  const payload = codec === 'none' ? stored : await decompress(stored, said, options);
   if (payload === undefined) throw undecodable(`a zstd frame of ${stored.length} bytes can't be decoded`);
   return Buffer.from(payload.buffer, payload.byteOffset, payload.length);
 }

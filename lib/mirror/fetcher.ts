@@ -7,16 +7,15 @@
  * next one. It knows neither slots nor maps: what has arrived is handed to a landing, and a run counts as under way until that is
  * done, so that a slow local disk slows the fetching down.
  */
-import PQueue from 'p-queue';
 import { isStoredSize } from '../format/codec.js';
 import type { Bytes } from '../format/geometry.js';
 import { LazydiskError } from '../util/errors.js';
 import type { Log } from '../util/log.js';
 import type { ChunkSource, FetchPriority } from './api.js';
 import { DecodeBuffers } from './decode-buffers.js';
+import { HandlingLine } from './handling-line.js';
 import { FirstByteTimes } from './hedge.js';
 import { LinkEstimate } from './link-estimate.js';
-import { URGENCY } from './priority.js';
 import { RateLimit } from '../util/rate-limit.js';
 import { FetchCounts, Run, type Landing, type RunParts, type Shipment } from './run.js';
 import { decideStart, type LinkBounds, type LinkLoad } from './start-decision.js';
@@ -24,8 +23,6 @@ import { WaitingChunks } from './waiting.js';
 
 /** Most stored bytes of one ranged GET. */
 const MAX_RUN_BYTES = 4 * 1024 * 1024;
-/** Chunks that are decoded and written at once: enough for the threads, and bounded memory (4 MiB each at most). */
-const HANDLED_AT_ONCE = 8;
 
 export interface FetcherOptions<S extends Shipment> {
   readonly source: ChunkSource;
@@ -61,7 +58,7 @@ export class Fetcher<S extends Shipment> {
     };
     this.link = new LinkEstimate(maxBytesInFlight / 2);
     this.fillRate = new RateLimit(options.maxFillBytesPerSecond);
-    const handling = new PQueue({ concurrency: HANDLED_AT_ONCE });
+    const line = new HandlingLine();
     this.parts = {
       source,
       log,
@@ -69,7 +66,7 @@ export class Fetcher<S extends Shipment> {
       counts: this.counts,
       firstByteTimes: new FirstByteTimes(),
       buffers: this.buffers,
-      handle: async (work, priority) => handling.add(work, { priority: URGENCY[priority] }),
+      handle: (work, priority) => line.handle(work, priority),
       bytesCame: (count, firstAfterMs) => {
         const nowMs = performance.now();
         if (firstAfterMs !== undefined) this.link.answered(firstAfterMs, nowMs);

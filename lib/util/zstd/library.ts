@@ -4,7 +4,7 @@
  * A call that runs elsewhere works on the memory of our buffers: whoever waits for it holds them (`running`), since koffi
  * does not. At most CALLS_AT_ONCE run; koffi refuses more than 256.
  */
-import { HERE_BYTES, type Zstd } from './zstd.js';
+import { HERE_BYTES, isDecodedHere, type Zstd } from './zstd.js';
 
 const CALLS_AT_ONCE = 16;
 
@@ -20,6 +20,8 @@ interface ForeignFunction {
 interface Library {
   readonly compress: ForeignFunction;
   readonly decompress: ForeignFunction;
+  readonly createDCtx: ForeignFunction;
+  readonly decompressDCtx: ForeignFunction;
   readonly compressBound: ForeignFunction;
   readonly isError: ForeignFunction;
   readonly getErrorName: ForeignFunction;
@@ -40,6 +42,10 @@ async function load(): Promise<Library | undefined> {
         'size_t ZSTD_compress(void *to, size_t capacity, const void *from, size_t length, int level)',
       ),
       decompress: library.func('size_t ZSTD_decompress(void *to, size_t capacity, const void *from, size_t length)'),
+      createDCtx: library.func('void *ZSTD_createDCtx()'),
+      decompressDCtx: library.func(
+        'size_t ZSTD_decompressDCtx(void *context, void *to, size_t capacity, const void *from, size_t length)',
+      ),
       compressBound: library.func('size_t ZSTD_compressBound(size_t length)'),
       isError: library.func('unsigned int ZSTD_isError(size_t result)'),
       getErrorName: library.func('const char *ZSTD_getErrorName(size_t result)'),
@@ -52,6 +58,8 @@ async function load(): Promise<Library | undefined> {
 function bind(library: Library): Zstd {
   const calls = new Calls();
   const kept: Buffer[] = [];
+  /** For the calls on this thread, which follow each other; the others make one for each call. */
+  let context: unknown;
   const checked = (result: unknown): number => {
     if (library.isError(result) !== 0) throw new Error(`zstd: ${String(library.getErrorName(result))}`);
     return Number(result);
@@ -68,11 +76,14 @@ function bind(library: Library): Zstd {
       if (to.length <= KEPT_BYTES && kept.length < CALLS_AT_ONCE) kept.push(to);
       return frame;
     },
-    decompress: async (frame, sizeBytes, to = Buffer.allocUnsafeSlow(sizeBytes)) => {
+    decompress: async (frame, sizeBytes, options) => {
+      const to = options?.into ?? Buffer.allocUnsafeSlow(sizeBytes);
       const values = [to, to.length, frame, frame.length];
-      const isSmall = sizeBytes <= HERE_BYTES;
-      const length = checked(isSmall ? library.decompress(...values) : await calls.run(library.decompress, values));
-      return to.subarray(0, length);
+      if (isDecodedHere(sizeBytes, options)) {
+        context ??= library.createDCtx();
+        return to.subarray(0, checked(library.decompressDCtx(context, ...values)));
+      }
+      return to.subarray(0, checked(await calls.run(library.decompress, values)));
     },
   };
 }

@@ -1,7 +1,7 @@
 /** zstd of the runtime: node:zlib has it from Node 22.15 on. Large data is coded on libuv's pool. */
 import * as zlib from 'node:zlib';
 import { promisify } from 'node:util';
-import { HERE_BYTES, type Zstd } from './zstd.js';
+import { HERE_BYTES, isDecodedHere, type Zstd } from './zstd.js';
 
 /** The smallest piece of output that node:zlib accepts. */
 const MIN_PIECE_BYTES = 64;
@@ -42,9 +42,9 @@ function bind(own: ZlibWithZstd): Zstd {
       return bytes.length <= HERE_BYTES ? own.zstdCompressSync(bytes, options) : compress(bytes, options);
     },
     // It has its own memory for the result.
-    decompress: async (frame, sizeBytes) => {
+    decompress: async (frame, sizeBytes, how) => {
       const options = { maxOutputLength: sizeBytes, chunkSize: Math.max(sizeBytes, MIN_PIECE_BYTES) };
-      return sizeBytes <= HERE_BYTES ? own.zstdDecompressSync(frame, options) : decompress(frame, options);
+      return isDecodedHere(sizeBytes, how) ? own.zstdDecompressSync(frame, options) : decompress(frame, options);
     },
   };
 }

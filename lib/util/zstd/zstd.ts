@@ -8,20 +8,29 @@
  */
 import { frameContentSize } from './frame.js';
 
+export interface DecodeOptions {
+  /** Memory of exactly the decoded size that may be used for the result, until the promise has settled. */
+  readonly into?: Buffer | undefined;
+  /** 'this': the caller prefers a pause of this thread to the way to another one. Default 'any': large data goes elsewhere. */
+  readonly thread?: 'this' | 'any';
+}
+
 /** One way to code and decode zstd. Both may run on this thread or on another one; the bytes must not change meanwhile. */
 export interface Zstd {
   readonly name: 'runtime' | 'library' | 'webassembly';
   /** One frame that says its content size. */
   compress(bytes: Uint8Array, level: number): Promise<Uint8Array>;
-  /**
-   * Decodes one frame whose header says `sizeBytes`; never writes more. Rejects when the frame is damaged. `into`: memory of
-   * `sizeBytes` that may be used for the result, until the promise has settled.
-   */
-  decompress(frame: Uint8Array, sizeBytes: number, into?: Buffer): Promise<Uint8Array>;
+  /** Decodes one frame whose header says `sizeBytes`; never writes more. Rejects when the frame is damaged. */
+  decompress(frame: Uint8Array, sizeBytes: number, options?: DecodeOptions): Promise<Uint8Array>;
 }
 
 /** Below this much plain data, the way to another thread costs more than the work. */
 export const HERE_BYTES = 32 * 1024;
+
+/** Whether data that decodes to so much is decoded on this thread. */
+export function isDecodedHere(sizeBytes: number, options: DecodeOptions | undefined): boolean {
+  return options?.thread === 'this' || sizeBytes <= HERE_BYTES;
+}
 
 let chosen: Promise<Zstd> | undefined;
 
@@ -32,13 +41,18 @@ export async function compress(bytes: Uint8Array, level: number): Promise<Uint8A
 
 /**
  * Decodes exactly one frame that gives exactly `sizeBytes`; undefined when `frame` is anything else. What is allocated is
- * bounded by `sizeBytes`, whatever the frame says. `into`, of exactly `sizeBytes`, is memory that the result may lie in.
+ * bounded by `sizeBytes`, whatever the frame says.
  */
-export async function decompress(frame: Uint8Array, sizeBytes: number, into?: Buffer): Promise<Uint8Array | undefined> {
+export async function decompress(
+  frame: Uint8Array,
+  sizeBytes: number,
+  options?: DecodeOptions,
+): Promise<Uint8Array | undefined> {
   if (frameContentSize(frame) !== sizeBytes) return undefined;
+  const into = options?.into;
   if (into !== undefined && into.length !== sizeBytes) throw new RangeError('memory of another size than the payload');
   const zstd = await theBest();
-  const bytes = await zstd.decompress(frame, sizeBytes, into).catch(() => undefined);
+  const bytes = await zstd.decompress(frame, sizeBytes, options).catch(() => undefined);
   return bytes?.length === sizeBytes ? bytes : undefined;
 }
 

@@ -31,13 +31,18 @@ describe.each(zstds.map((zstd) => [zstd.name, zstd] as const))('zstd of the %s',
     });
   });
 
-  test('decodes the same into memory that was used before', async () => {
-    const memory = Buffer.alloc(256 * 1024);
-    for (const payload of [words(memory.length), pseudoRandom(memory.length), Buffer.alloc(memory.length)]) {
-      const frame = await encoder.compress(payload, 1);
-      expect(Buffer.compare(await encoder.decompress(frame, memory.length, memory), payload)).toBe(0);
-    }
-  });
+  test.each(['this', 'any'] as const)(
+    'decodes the same into memory that was used before (%s thread)',
+    async (thread) => {
+      const memory = Buffer.alloc(256 * 1024);
+      for (const payload of [words(memory.length), pseudoRandom(memory.length), Buffer.alloc(memory.length)]) {
+        const frame = await encoder.compress(payload, 1);
+        expect(Buffer.compare(await encoder.decompress(frame, memory.length, { into: memory, thread }), payload)).toBe(
+          0,
+        );
+      }
+    },
+  );
 
   test('refuses a damaged frame, or gives no more bytes than its header says', async () => {
     const payload = words(256 * 1024);
@@ -82,7 +87,7 @@ describe('decompress', () => {
 
   test('refuses memory of another size than the payload', async () => {
     const frame = await compress(words(5000), 3);
-    await expect(decompress(frame, 5000, Buffer.alloc(4999))).rejects.toThrow(RangeError);
+    await expect(decompress(frame, 5000, { into: Buffer.alloc(4999) })).rejects.toThrow(RangeError);
   });
 
   test('gives nothing for a frame whose blocks hold more than its header says', async () => {
