@@ -10,6 +10,7 @@ import { frameContentSize } from '../util/zstd/frame.js';
 import { LazydiskError } from '../util/errors.js';
 import type { Bytes } from './geometry.js';
 import type { Codec } from './references.js';
+import { mayShrink } from './shrinks.js';
 
 /** Level 3 stores 4 % less of the guest image and takes 1.6 times the processor (docs/decisions/0007-zstd.md). */
 const ZSTD_LEVEL = 1;
@@ -25,7 +26,7 @@ export interface EncodedPayload {
 
 /** Encodes with `codec`, or with `none` where that brings too little. Large payloads are coded off this thread. */
 export async function encodePayload(codec: Codec, payload: Uint8Array): Promise<EncodedPayload> {
-  if (codec === 'none') return { codec, stored: payload };
+  if (codec === 'none' || !(await mayShrink(payload, ZSTD_LEVEL))) return { codec: 'none', stored: payload };
   const stored = await compress(payload, ZSTD_LEVEL);
   const isWorthwhile = stored.length < payload.length * WORTHWHILE && frameContentSize(stored) === payload.length;
   return isWorthwhile ? { codec, stored } : { codec: 'none', stored: payload };

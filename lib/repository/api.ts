@@ -157,7 +157,7 @@ export interface WrittenSnapshot extends SnapshotProgress {
 }
 
 /**
- * Builds one snapshot's chunks and tree. Chunks are hashed off the main thread, compared with the base and with the known
+ * Builds one snapshot's chunks and tree. Chunks are hashed, a chunk a turn, compared with the base and with the known
  * places, compressed where the repository allows it, appended to segments in the order they are put, uploaded in parallel; memory is bounded by back-pressure.
  */
 export interface SnapshotWriter {

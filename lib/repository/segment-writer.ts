@@ -2,7 +2,8 @@
  * Writes segments: collects payloads, closes a segment when it is full, uploads closed ones in parallel.
  *
  * A payload is copied into its segment when it is appended: who appends may drop it, and no segment is put together in one
- * piece, which would hold up this thread. A buffer is used for one segment only: an upload that was given up may still read it.
+ * piece, which would hold up this thread. The memory of a segment that has been put is used again: fresh memory of this size
+ * costs as much as hashing what comes into it, and makes the collector run. That of an upload that failed is left alone.
  * A place is known as soon as a payload is appended; it is durable when `onUploaded` names it. A segment gets a random id,
  * so putting it again after an unknown outcome is harmless. At most one segment is open; how many closed ones wait is
  * bounded by whoever appends (the snapshot writer counts the bytes it has handed out).
@@ -10,6 +11,7 @@
 import type PQueue from 'p-queue';
 import { crc32, randomId } from '../format/checksums.js';
 import type { EncodedPayload } from '../format/codec.js';
+import type { Bytes } from '../format/geometry.js';
 import { segmentKey } from '../format/keys.js';
 import type { Place } from '../format/references.js';
 import {
@@ -23,8 +25,11 @@ import {
 } from '../format/segment.js';
 import type { ObjectStore } from '../store/object-store.js';
 
-/** A closed segment has about this many bytes: large enough for a store, small enough to rewrite. */
-export const SEGMENT_TARGET_BYTES = 16 * 1024 * 1024;
+/** A closed segment has about this many bytes of payloads: large enough for a store, small enough to rewrite. */
+export const SEGMENT_TARGET_BYTES = 8 * 1024 * 1024;
+
+/** The first segment of a run is this part of the others, the second twice as large: the store gets work at once. */
+const FIRST_PART = 1 / 4;
 
 /** Most payloads of one segment: what shrinks to nearly nothing must not make an index that is larger than its payloads. */
 const MAX_ENTRIES = 4096;
@@ -58,12 +63,15 @@ interface OpenSegment {
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions;
   readonly #targetBytes: number;
+  readonly #spare: Buffer[] = [];
+  #fullBytes: Bytes;
   #open: OpenSegment | undefined;
   #running: Promise<void>[] = [];
 
   constructor(options: SegmentWriterOptions) {
     this.#options = options;
     this.#targetBytes = options.targetBytes ?? SEGMENT_TARGET_BYTES;
+    this.#fullBytes = this.#targetBytes * FIRST_PART;
   }
 
   /** Appends a payload. `detail`: see SegmentEntry. */
@@ -82,6 +90,7 @@ export class SegmentWriter {
     const segment = this.#open;
     if (segment === undefined) return;
     this.#open = undefined;
+    this.#fullBytes = Math.min(this.#targetBytes, this.#fullBytes * 2);
     this.#running.push(this.#options.uploads.add(() => this.#upload(segment)).catch(this.#options.onError));
   }
 
@@ -93,14 +102,16 @@ export class SegmentWriter {
   }
 
   #hasRoom({ sizeBytes, entries }: OpenSegment, storedBytes: number): boolean {
-    return sizeBytes + storedBytes <= this.#targetBytes && entries.length < MAX_ENTRIES;
+    return sizeBytes - SEGMENT_HEADER_BYTES + storedBytes <= this.#fullBytes && entries.length < MAX_ENTRIES;
   }
 
   /** What is never written to takes no memory: a segment of one node is as cheap as it looks. */
   #begin(firstBytes: number): OpenSegment {
     const segment = randomId();
-    const payloadsEnd = Math.max(this.#targetBytes, SEGMENT_HEADER_BYTES + firstBytes);
-    const object = Buffer.allocUnsafeSlow(payloadsEnd + MAX_ENTRIES * SEGMENT_ENTRY_BYTES + SEGMENT_FOOTER_BYTES);
+    const payloadsEnd = SEGMENT_HEADER_BYTES + Math.max(this.#targetBytes, firstBytes);
+    const mostBytes = payloadsEnd + MAX_ENTRIES * SEGMENT_ENTRY_BYTES + SEGMENT_FOOTER_BYTES;
+    const spare = this.#spare.pop();
+    const object = spare !== undefined && spare.length >= mostBytes ? spare : Buffer.allocUnsafeSlow(mostBytes);
     object.set(encodeSegmentHeader(this.#options.kind, segment));
     return { segment, object, entries: [], sizeBytes: SEGMENT_HEADER_BYTES };
   }
@@ -112,6 +123,7 @@ export class SegmentWriter {
     object.set(tail, sizeBytes);
     const whole = object.subarray(0, sizeBytes + tail.length);
     await store.put(segmentKey(segment), whole, { signal });
+    this.#spare.push(object);
     const uploaded = entries.map(({ id, offsetBytes, storedBytes, codec }) => ({
       id,
       segment,

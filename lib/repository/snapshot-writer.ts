@@ -1,14 +1,15 @@
 /**
  * Builds one snapshot: chunks into segments, nodes on top, nothing visible until the caller publishes the record.
  *
- * The way of a chunk: put → hashed off this thread, several at once → in the order of the puts: compared with the base
- * (unchanged: nothing to do), with chunks of this run and with known places (known: only its reference is used), else
- * coded off this thread, several at once → in the order of the puts: appended to the open chunk segment → uploaded with its
- * segment → recorded as known. So reading, hashing, coding and uploading go on side by side.
+ * The way of a chunk: put → hashed → in the order of the puts: compared with the base (unchanged: nothing to do), with
+ * chunks of this run and with known places (known: only its reference is used), else coded, several at once → in the
+ * order of the puts: appended to the open chunk segment → uploaded with its segment → recorded as known. So reading,
+ * coding and uploading go on side by side. Hashing is this thread's work, a chunk a turn: on another thread it would cost a
+ * copy and two switches, which take longer than the hash (docs/decisions/0020-commit.md).
  *
- * Memory is bounded: `put` waits while more than HELD_BYTES are between put and durable, plain ones until they are coded and
- * stored ones from then on. The first error ends everything:
- * later calls reject with it. Known places are a help: when they fail, the chunk is uploaded.
+ * Memory is bounded: `put` waits while more than PLAIN_BYTES are between put and coded, or more than STORED_BYTES between
+ * coded and durable. The first error ends everything: later calls reject with it. Known places are a help: when they fail,
+ * the chunk is uploaded.
  *
  * Shrinking to a size inside a chunk that is not put: the rest of that chunk is made zero here, so that growing again can
  * never show old bytes.
@@ -29,13 +30,16 @@ import { SEGMENT_TARGET_BYTES, SegmentWriter, type UploadedPayload } from './seg
 import { TreeBuilder } from './tree-builder.js';
 import { fetchVerified } from './verified-fetch.js';
 
-/** Uploads at once, of up to 16 MiB each. */
-const PARALLEL_UPLOADS = 4;
-/** Hashes at once, and chunks that are coded at once: they share the pool of node:fs. */
-const PARALLEL_HASHES = 3;
+/** Uploads at once, of up to 8 MiB each. */
+const PARALLEL_UPLOADS = 8;
+/** Chunks that are coded at once: they share the pool of node:fs. */
 const PARALLEL_CODERS = 4;
-/** Chunks between put and durable, bytes. More than one open segment, or nothing would ever be closed. */
-const HELD_BYTES = SEGMENT_TARGET_BYTES * (PARALLEL_UPLOADS + 1);
+/** Larger chunks are hashed off this thread, where they hold nobody up; smaller ones here, without a copy. */
+const HASHED_HERE_BYTES = 1024 * 1024;
+/** Plain chunks between put and coded, bytes: enough to keep the coders busy, few enough to stay in the processor's cache. */
+const PLAIN_BYTES = 16 * 1024 * 1024;
+/** Coded chunks that are not durable yet, bytes. More than one open segment, or nothing would ever be closed. */
+const STORED_BYTES = SEGMENT_TARGET_BYTES * (PARALLEL_UPLOADS + 1);
 /** Puts that wait for their turn (zeros hold no bytes). */
 const WAITING_PUTS = 1024;
 /** Chunks that are looked up at once. */
@@ -46,7 +50,7 @@ const REMEMBERED_CHUNKS = 65_536;
 interface Item {
   readonly chunk: ChunkNumber;
   readonly bytes: Uint8Array | null;
-  readonly id: Promise<ChunkId> | null;
+  readonly id: ChunkId | Promise<ChunkId> | null;
 }
 
 interface Hashed {
@@ -64,7 +68,6 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   readonly #store: ObjectStore;
   readonly #options: SnapshotWriterOptions;
   readonly #controller = new AbortController();
-  readonly #hashes = new PQueue({ concurrency: PARALLEL_HASHES });
   readonly #coders = new PQueue({ concurrency: PARALLEL_CODERS });
   readonly #chunkSegments: SegmentWriter;
   readonly #nodeSegments: SegmentWriter;
@@ -80,7 +83,8 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   #appending: Promise<void> | undefined;
   #usesZstd = false;
   #waiting: (() => void)[] = [];
-  #heldBytes = 0;
+  #plainBytes = 0;
+  #storedBytes = 0;
   #processedBytes = 0;
   #uploadedBytes = 0;
   #failure: { readonly error: unknown } | undefined;
@@ -128,7 +132,9 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     this.#throwIfFailed();
     if (this.#ended) throw new LazydiskError('USAGE', 'A chunk was put into a snapshot that is finished.');
     this.#assertPut(chunk, bytes);
-    this.#enqueue(chunk, bytes);
+    const isHashed = this.#enqueue(chunk, bytes);
+    // Who puts in a loop must not hold up this thread.
+    if (isHashed) await nextTurn();
     while (this.#isFull()) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.#throwIfFailed();
   }
@@ -171,19 +177,14 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
   }
 
-  #enqueue(chunk: ChunkNumber, given: Uint8Array | null): void {
+  /** False for zeros, which have no name. */
+  #enqueue(chunk: ChunkNumber, given: Uint8Array | null): boolean {
     const bytes = given === null || isZero(given) ? null : given;
     if (bytes === null && given !== null) this.#options.onRead?.(given);
-    const id = bytes === null ? null : this.#hashes.add(() => this.#hash(bytes));
-    id?.catch(() => undefined); // awaited in its turn
-    this.#heldBytes += bytes?.length ?? 0;
-    this.#items.push({ chunk, bytes, id });
+    this.#plainBytes += bytes?.length ?? 0;
+    this.#items.push({ chunk, bytes, id: bytes === null ? null : nameOf(bytes) });
     this.#draining ??= this.#drain();
-  }
-
-  #hash(bytes: Uint8Array): Promise<ChunkId> {
-    this.#throwIfFailed();
-    return sha256OffThread(bytes);
+    return bytes !== null;
   }
 
   /** Takes items in the order they were put. Never rejects: an error becomes the failure of the writer. */
@@ -263,7 +264,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     // A chunk of this run may have been placed so long ago that it is forgotten.
     const payload = coded === 'placed in this run' ? await encodePayload(this.codec, bytes) : await coded;
     const reference = { id, ...this.#chunkSegments.append(id, payload, bytes.length) };
-    this.#heldBytes += reference.storedBytes;
+    this.#storedBytes += reference.storedBytes;
     this.#wasRead(bytes);
     this.#placed.set(id, reference);
     this.#coming.delete(id);
@@ -271,7 +272,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   }
 
   #wasRead(bytes: Uint8Array): void {
-    this.#heldBytes -= bytes.length;
+    this.#plainBytes -= bytes.length;
     this.#options.onRead?.(bytes);
   }
 
@@ -303,7 +304,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
 
   async #chunksUploaded(payloads: readonly UploadedPayload[], objectBytes: number): Promise<void> {
     await this.#options.known.record(payloads).catch(() => undefined);
-    for (const { storedBytes } of payloads) this.#heldBytes -= storedBytes;
+    for (const { storedBytes } of payloads) this.#storedBytes -= storedBytes;
     this.#uploaded(payloads, objectBytes);
   }
 
@@ -325,8 +326,9 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   }
 
   #isFull(): boolean {
+    if (this.#failure !== undefined) return false;
     const waiting = this.#items.length + this.#decided.length;
-    return this.#failure === undefined && (this.#heldBytes > HELD_BYTES || waiting > WAITING_PUTS);
+    return this.#plainBytes > PLAIN_BYTES || this.#storedBytes > STORED_BYTES || waiting > WAITING_PUTS;
   }
 
   #fail(error: unknown): void {
@@ -379,6 +381,17 @@ export class StoredSnapshotWriter implements SnapshotWriter {
       throw new LazydiskError('USAGE', 'The last chunk must be padded with zeros at the end of the image.');
     }
   }
+}
+
+function nameOf(bytes: Uint8Array): ChunkId | Promise<ChunkId> {
+  if (bytes.length <= HASHED_HERE_BYTES) return sha256(bytes);
+  const id = sha256OffThread(bytes);
+  id.catch(() => undefined); // awaited in its turn
+  return id;
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function assertOptions({ base, chunkSizeBytes, sizeBytes }: SnapshotWriterOptions): void {

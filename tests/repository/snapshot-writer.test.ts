@@ -32,8 +32,8 @@ describe('a snapshot writer', () => {
 
   test('appends chunks in the order they are put', async () => {
     const { repository, store } = await createWorld();
-    const puts = new Map([...Array(100).keys()].map((chunk) => [chunk, chunk + 1]));
-    await writeTree(repository, puts, { sizeBytes: 100 * CHUNK });
+    const puts = new Map([...Array(30).keys()].map((chunk) => [chunk, chunk + 1]));
+    await writeTree(repository, puts, { sizeBytes: 30 * CHUNK });
     const ids = [...puts.values()].map((seed) => sha256(chunkOf(seed)));
     expect(await storedChunks(store)).toEqual([ids]);
   });
@@ -149,7 +149,7 @@ describe('a snapshot writer', () => {
     );
   });
 
-  test('closes segments at 16 MiB and bounds what it holds', async () => {
+  test('closes segments at 2, 4, then 8 MiB and bounds what it holds', async () => {
     const { repository, store } = await createWorld();
     const writer = repository.writeSnapshot({
       chunkSizeBytes: MIB,
@@ -166,18 +166,18 @@ describe('a snapshot writer', () => {
         accepted = chunk + 1;
       }
     })();
-    await store.until(() => store.stalledCalls === 4);
-    // Nothing gets through: at most 80 MiB are taken.
+    await store.until(() => store.stalledCalls === 8);
+    // Nothing gets through: at most 72 MiB are taken for segments, 16 MiB wait to be coded.
     for (let turns = 0; turns < 200; turns++) await new Promise((resolve) => setImmediate(resolve));
-    expect(accepted).toBeLessThanOrEqual(81);
+    expect(accepted).toBeLessThanOrEqual(90);
     store.clearFaults();
     store.releaseStalled();
     await putting;
     const written = await writer.finish();
     expect(written.allocatedBytes).toBe(100 * MIB);
     const sizes = (await store.list('segments/')).objects.map((object) => object.sizeBytes);
-    expect(Math.max(...sizes)).toBeLessThanOrEqual(16 * MIB + 4096);
-    expect(sizes).toHaveLength(8); // seven of chunks, one of nodes
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(8 * MIB + 4096);
+    expect(sizes).toHaveLength(15); // 2, 4, eleven of 8, and 6 MiB of chunks; one of nodes
   }, 60_000);
 
   test('ends with the first error of the store, and says it at every later call', async () => {
