@@ -49,6 +49,12 @@ export { exportImage, type ExportOptions, type ExportResult } from './repository
 export { describeImages, type ImageDescription, type SnapshotDescription } from './repository/describe.js';
 export { cloneSnapshot, type CloneOptions } from './repository/clone.js';
 export { verifyRepository, type Damage, type VerifyOptions, type VerifyReport } from './repository/verify.js';
+export {
+  collectRepository,
+  DEFAULT_GRACE_MS,
+  type CollectionOptions,
+  type CollectionReport,
+} from './repository/collection.js';
 export { chunkSource } from './repository/chunk-source.js';
 export type { ImageListing, Repository, TreeReader } from './repository/api.js';
 

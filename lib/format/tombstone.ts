@@ -1,6 +1,6 @@
 /**
  * A tombstone keeps the number of a deleted snapshot used, and the whole record, so that the deletion can be undone until
- * the grace is over. It is written before the record is removed.
+ * the grace is over. Then it is final: it only keeps the number. It is written before the record is removed.
  */
 import * as z from 'zod';
 import { assertKnownFeatures, decodeDocument, encodeDocument, FORMAT_VERSION } from './json.js';
@@ -12,7 +12,7 @@ export interface Tombstone {
   readonly number: number;
   /** When it was deleted, milliseconds since 1970 by the clock of who deleted it. */
   readonly timeMs: number;
-  /** null: the record was damaged when it was deleted; then `unreadable` holds its bytes. */
+  /** null: the record was damaged when it was deleted, then `unreadable` holds its bytes; or the grace is over. */
   readonly record: SnapshotRecord | null;
   /** Bytes of a damaged record, base64. */
   readonly unreadable?: string | undefined;

@@ -71,6 +71,11 @@ export interface Repository {
   publishRecord(image: string, record: SnapshotRecord, signal?: AbortSignal, evidence?: PublishEvidence): Promise<void>;
   /** Writes the tombstone, then removes the record. LOCKED when a lock names it as its base. Idempotent. */
   deleteSnapshot(image: string, number: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * Brings a deleted snapshot back under its number; idempotent. NOT_FOUND: it was not deleted, or its grace is over.
+   * CONFLICT: the name belongs to another image by now. DAMAGED, UNSUPPORTED.
+   */
+  undeleteSnapshot(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord>;
 
   readLock(image: string, signal?: AbortSignal): Promise<WriterLock | null>;
   /** Takes the lock. An existing lock with the same stateId is ours: it is kept and returned. Another: LOCKED (facts: lock). */

@@ -1,10 +1,13 @@
 /**
  * Deleting a snapshot: the tombstone first, which keeps its number used and its record for undelete, then the record.
  *
- * Interrupted between the two, the snapshot is still there, and deleting it again finishes. Chunks and nodes stay: what no
- * record and no tombstone reaches is reclaimed by collection. The lock is looked at before and once more after the
- * tombstone, so that a writer that begins meanwhile keeps its base.
+ * A number with both is a living snapshot: a deletion that was interrupted (deleting again finishes it), given up because of
+ * a lock, or undone. Undoing is one put, of the record that the tombstone holds. Tombstones are never removed: another
+ * deletion may count on one that is there. Chunks and nodes stay: what no record and no tombstone reaches is reclaimed by
+ * collection. The lock is looked at before and once more after the tombstone, so that a writer that begins meanwhile keeps
+ * its base. When the grace is over, a collection takes the record out: the tombstone is final, and what it held may go.
  */
+import { damaged } from '../format/json.js';
 import { snapshotKey, tombstoneKey } from '../format/keys.js';
 import { decodeSnapshotRecord, type SnapshotRecord } from '../format/snapshot-record.js';
 import { decodeTombstone, encodeTombstone, type Tombstone } from '../format/tombstone.js';
@@ -27,13 +30,8 @@ export async function deleteSnapshot(
       facts: { image, number },
     });
   }
-  const madeTombstone = await putTombstone(store, image, tombstoneOf(number, bytes, key), signal);
-  try {
-    await assertNotBase(store, image, number, signal);
-  } catch (error) {
-    if (madeTombstone) await store.delete(tombstoneKey(image, number), { signal });
-    throw error;
-  }
+  await putTombstone(store, image, tombstoneOf(number, bytes, key), signal);
+  await assertNotBase(store, image, number, signal);
   await store.delete(key, { signal });
 }
 
@@ -49,6 +47,44 @@ export async function readTombstone(
   return bytes === null ? null : decodeTombstone(bytes, key);
 }
 
+/**
+ * The record that a tombstone holds, to be published again. NOT_FOUND: it was never deleted, or its grace is over. DAMAGED,
+ * UNSUPPORTED: it, or its tombstone, can't be read.
+ */
+export async function deletedRecord(
+  store: ObjectStore,
+  image: string,
+  number: number,
+  signal?: AbortSignal,
+): Promise<SnapshotRecord> {
+  const key = tombstoneKey(image, number);
+  const tombstone = await readTombstone(store, image, number, signal);
+  if (tombstone?.record) return tombstone.record;
+  if (tombstone?.unreadable !== undefined)
+    throw damaged(key, 'the record that it keeps was damaged when it was deleted');
+  const why = tombstone === null ? 'was not deleted' : 'was deleted too long ago: its data has been given up';
+  throw new LazydiskError('NOT_FOUND', `${image}@${number} ${why}.`, { facts: { image, number } });
+}
+
+/** Takes the record out of a tombstone whose grace is over. Resolves to whether there was anything in it. */
+export async function finaliseTombstone(
+  store: ObjectStore,
+  image: string,
+  number: number,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const key = tombstoneKey(image, number);
+  const tombstone = await readTombstone(store, image, number, signal).catch((error: unknown) => {
+    if (hasCode(error, 'DAMAGED', 'UNSUPPORTED')) return undefined; // whatever it held, its time is over
+    throw error;
+  });
+  if (tombstone === null) return false;
+  if (tombstone?.record === null && tombstone.unreadable === undefined) return false;
+  const final: Tombstone = { formatVersion: 1, number, timeMs: tombstone?.timeMs ?? 0, record: null };
+  await store.put(key, encodeTombstone(final, key), { signal });
+  return true;
+}
+
 /** A damaged record is kept as bytes; one that needs a newer lazydisk is not ours to delete (UNSUPPORTED). */
 function tombstoneOf(number: number, bytes: Buffer, key: string): Tombstone {
   const common = { formatVersion: 1, number, timeMs: Date.now() } as const;
@@ -60,29 +96,18 @@ function tombstoneOf(number: number, bytes: Buffer, key: string): Tombstone {
   }
 }
 
-/** Whether it was put: false when the same one was there already. */
+/**
+ * One that is there already is put again: it may be of another record, this one is what undelete has to bring back; and its
+ * grace begins now.
+ */
 async function putTombstone(
   store: ObjectStore,
   image: string,
   tombstone: Tombstone,
   signal: AbortSignal | undefined,
-): Promise<boolean> {
+): Promise<void> {
   const key = tombstoneKey(image, tombstone.number);
-  const bytes = encodeTombstone(tombstone, key);
-  try {
-    await store.put(key, bytes, { ifAbsent: true, signal });
-    return true;
-  } catch (error) {
-    if (!hasCode(error, 'EXISTS')) throw error;
-  }
-  const there = await readTombstone(store, image, tombstone.number, signal);
-  if (isOf(there, tombstone.record)) return false;
-  await store.put(key, bytes, { signal }); // of another record: this one is what undelete has to bring back
-  return true;
-}
-
-function isOf(tombstone: Tombstone | null, record: SnapshotRecord | null): boolean {
-  return tombstone?.record?.commitId === record?.commitId && tombstone !== null;
+  await store.put(key, encodeTombstone(tombstone, key), { signal });
 }
 
 async function assertNotBase(store: ObjectStore, image: string, number: number, signal?: AbortSignal): Promise<void> {

@@ -27,6 +27,8 @@ import { condemns, readCondemnations, type Condemnation } from './condemned.js';
 
 /** From what was seen in the store, right before publishing, to the last try of the put. */
 export const PUBLISH_WINDOW_MS = 15 * 60 * 1000;
+/** The same, and as much again for a put that was given up and takes effect late. */
+export const PUBLISHED_BY_MS = 2 * PUBLISH_WINDOW_MS;
 
 export class Reliance {
   readonly #store: ObjectStore;
@@ -64,7 +66,7 @@ export class Reliance {
   /** Right before publishing. CONFLICT, with `condemned` in its facts: what was uploaded must be uploaded again. */
   async confirm(signal?: AbortSignal): Promise<void> {
     const lists = await readCondemnations(this.#store, 'unreadable', signal);
-    const lateMs = this.#elapsedMs() + PUBLISH_WINDOW_MS;
+    const lateMs = this.#elapsedMs() + PUBLISHED_BY_MS;
     const late = lists.filter(({ graceMs }) => lateMs > graceMs);
     const lost = [...this.#segments].filter((segment) => late.some((list) => condemns(list, segment)));
     if (lateMs > MIN_GRACE_MS) lost.push(...(await this.#missing(signal)));

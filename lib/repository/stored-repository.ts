@@ -26,7 +26,7 @@ import type {
   TreeReader,
 } from './api.js';
 import { BoundedMap } from './bounded-map.js';
-import { deleteSnapshot } from './deletion.js';
+import { deletedRecord, deleteSnapshot } from './deletion.js';
 import { isLiving, listedImages, NO_IMAGE } from './listings.js';
 import { readLock, releaseLock, takeLock, updateLock } from './locks.js';
 import { readDocument } from './read-document.js';
@@ -146,6 +146,24 @@ export class StoredRepository implements Repository {
   async deleteSnapshot(image: string, number: number, signal?: AbortSignal): Promise<void> {
     await deleteSnapshot(this.store, image, number, signal);
     this.#records.delete(snapshotKey(image, number));
+  }
+
+  async undeleteSnapshot(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
+    // While its tombstone holds the record, collections keep what that refers to.
+    const sourceAgeMs = this.startStopwatch();
+    const record = await deletedRecord(this.store, image, number, signal);
+    const { snapshots, writer } = await this.listImage(image, signal);
+    const newest = snapshots.at(-1);
+    const living = newest === undefined ? writer : await this.readRecord(image, newest.number, signal);
+    if (living !== null && living.imageId !== record.imageId) {
+      throw new LazydiskError(
+        'CONFLICT',
+        `${image} is another image by now; the deleted snapshot ${number} can't come back under that name.`,
+        { facts: { image, number } },
+      );
+    }
+    await this.publishRecord(image, record, signal, { number: 'listed', sourceAgeMs });
+    return record;
   }
 
   readLock(image: string, signal?: AbortSignal): Promise<WriterLock | null> {

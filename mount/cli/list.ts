@@ -50,7 +50,7 @@ function imageTable(images: readonly ImageDescription[]): string {
   return table([['IMAGE', 'NEWEST', 'SNAPSHOTS', 'SIZE', 'ALLOCATED', 'TIME', 'LABEL', 'LOCK'], ...rows]);
 }
 
-function snapshotTable({ image, snapshots, lock }: ImageDescription): string {
+function snapshotTable({ image, snapshots, deleted, lock }: ImageDescription): string {
   const rows = snapshots.map(({ number, sizeBytes, allocatedBytes, timeMs, label, parent, problem }) => [
     `${image}@${String(number)}`,
     size(sizeBytes),
@@ -60,7 +60,11 @@ function snapshotTable({ image, snapshots, lock }: ImageDescription): string {
     problem ?? label ?? '',
   ]);
   const listing = table([['SNAPSHOT', 'SIZE', 'ALLOCATED', 'TIME', 'PARENT', 'LABEL'], ...rows]);
-  return lock === null ? listing : `${listing}\nbeing written: ${lockText(lock)}`;
+  return [
+    listing,
+    ...(deleted.length === 0 ? [] : [`deleted: ${deleted.map((number) => `@${String(number)}`).join(' ')}`]),
+    ...(lock === null ? [] : [`being written: ${lockText(lock)}`]),
+  ].join('\n');
 }
 
 function lockText(lock: WriterLock | null): string {

@@ -4,6 +4,7 @@ import { commitVerb } from './commit.js';
 import { deleteVerb } from './delete.js';
 import { exportVerb } from './export.js';
 import { flattenVerb } from './flatten.js';
+import { gcVerb } from './gc.js';
 import { hydrateVerb } from './hydrate.js';
 import { importVerb } from './import.js';
 import { initVerb } from './init.js';
@@ -12,6 +13,7 @@ import { mountVerb } from './mount.js';
 import { profileVerb } from './profile.js';
 import { revertVerb } from './revert.js';
 import { statusVerb } from './status.js';
+import { undeleteVerb } from './undelete.js';
 import { unlockVerb } from './unlock.js';
 import { unmountVerb } from './unmount.js';
 import { upgradeVerb } from './upgrade.js';
@@ -27,6 +29,8 @@ export const VERBS: readonly Verb[] = [
   commitVerb,
   revertVerb,
   deleteVerb,
+  undeleteVerb,
+  gcVerb,
   verifyVerb,
   upgradeVerb,
   unlockVerb,

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
@@ -337,3 +337,51 @@ test('an import that is interrupted while it waits for input gives up, and the i
   expect(said).toBe('lazydisk: Interrupted: the work was given up.\n');
   expect(await failure('list', url, 'vm')).toMatchObject({ status: 3 });
 }, 30_000);
+
+/** As if everything below it had been put two hours ago. */
+async function age(...path: string[]): Promise<void> {
+  const folderOfKeys = join(folder, 'repository', ...path);
+  const before = Date.now() / 1000 - 7200;
+  for (const entry of await readdir(folderOfKeys, { recursive: true })) {
+    await utimes(join(folderOfKeys, entry), before, before);
+  }
+}
+
+// S53, S54
+test('a deleted snapshot can be undeleted until gc has found its grace over, and its space comes back a grace later', async () => {
+  const disk = await rawFile();
+  await mustLazydisk(['init', url], { env });
+  await mustLazydisk(['import', url, disk, 'debian'], { env });
+  await mustLazydisk(['delete', url, 'debian@1', '--yes'], { env });
+  expect(await lazydiskJson(['gc', url, '--grace', '1h'], { env })).toMatchObject({
+    condemned: { segments: 0 },
+    living: { segments: 2, deadBytes: 0 },
+  });
+  expect(await lazydiskJson(['undelete', url, 'debian@1'], { env })).toEqual({ image: 'debian', number: 1 });
+  const copy = join(folder, 'copy.raw');
+  await mustLazydisk(['export', url, 'debian', copy], { env });
+  expect(await checksum(copy)).toBe(await checksum(disk));
+
+  await mustLazydisk(['delete', url, 'debian@1', '--yes'], { env });
+  await age('images');
+  expect(await lazydiskJson(['gc', url, '--grace', '1h', '--dry-run'], { env })).toMatchObject({
+    condemned: { segments: 2 },
+    finalisedTombstones: 0,
+  });
+  expect(await lazydiskJson(['gc', url, '--grace', '1h'], { env })).toMatchObject({
+    condemned: { segments: 2 },
+    finalisedTombstones: 1,
+  });
+  expect(await failure('undelete', url, 'debian@1')).toMatchObject({
+    status: 3,
+    sentence: expect.stringContaining('too long ago'),
+  });
+  await age('condemned');
+  const said = await mustLazydisk(['gc', url, '--grace', '1h'], { env });
+  expect(said).toMatch(/^removed: 1 MiB in 2 segments\n/);
+  expect(await readdir(join(folder, 'repository', 'segments'))).toEqual([]);
+  expect(await lazydiskJson(['import', url, disk, 'debian'], { env })).toMatchObject({ number: 2 });
+  expect(await failure('gc', url, '--grace', '59m')).toMatchObject({ status: 2 });
+  expect(await failure('gc', url, '--grace', 'soon')).toMatchObject({ status: 2 });
+  expect(await failure('undelete', url, 'debian')).toMatchObject({ status: 2 });
+});

@@ -5,7 +5,7 @@ import { condemnedKey, segmentKey } from '../../lib/format/keys.js';
 import type { KnownPlaces, WrittenSnapshot } from '../../lib/repository/api.js';
 import { cloneSnapshot } from '../../lib/repository/clone.js';
 import { memoryKnownPlaces } from '../../lib/repository/known-places.js';
-import { PUBLISH_WINDOW_MS } from '../../lib/repository/reliance.js';
+import { PUBLISHED_BY_MS, PUBLISH_WINDOW_MS } from '../../lib/repository/reliance.js';
 import { StoredRepository } from '../../lib/repository/stored-repository.js';
 import { CHUNK, createWorld, keysOf, publish, recordOf, writeTree, type World } from './worlds.js';
 
@@ -80,13 +80,14 @@ describe('sharing a remembered chunk', () => {
   });
 });
 
+// S55
 describe('publishing', () => {
   const draft = ({ root, allocatedBytes }: WrittenSnapshot) => recordOf({ root, allocatedBytes });
 
   test('takes no harm from a list that came after the upload had begun', async () => {
     const written = await writeTree(repository, new Map([[0, 1]]), { sizeBytes: CHUNK });
     await condemn(await segmentIds());
-    nowMs += MIN_GRACE_MS - PUBLISH_WINDOW_MS;
+    nowMs += MIN_GRACE_MS - PUBLISHED_BY_MS;
     await repository.publishRecord('disk', draft(written), undefined, { confirm: written.confirm });
     expect((await repository.listImage('disk')).snapshots).toHaveLength(1);
   });
@@ -96,7 +97,7 @@ describe('publishing', () => {
     async (hours) => {
       const written = await writeTree(repository, new Map([[0, 1]]), { sizeBytes: CHUNK });
       await condemn(await segmentIds(), hours * HOUR);
-      nowMs += hours * HOUR - PUBLISH_WINDOW_MS + 1;
+      nowMs += hours * HOUR - PUBLISHED_BY_MS + 1;
       const publishing = repository.publishRecord('disk', draft(written), undefined, { confirm: written.confirm });
       await expect(publishing).rejects.toMatchObject({
         code: 'CONFLICT',

@@ -1,0 +1,82 @@
+/**
+ * A store whose calls wait at a gate until somebody lets them pass: so several hosts can be interleaved call by call.
+ *
+ * A put asks its pace before it waits, as one that is sent and arrives late. A store that is killed lets nothing pass: each
+ * waiting and later call fails, without an effect.
+ */
+import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from '../../lib/store/object-store.js';
+import { LazydiskError } from '../../lib/util/errors.js';
+
+/** A call that waits. */
+export interface GatedCall {
+  readonly store: GatedStore;
+  readonly operation: 'get' | 'put' | 'list' | 'delete';
+  readonly key: string;
+  /** Lets it pass. Resolves when the call has ended, however. */
+  pass(): Promise<void>;
+}
+
+export class GatedStore implements ObjectStore {
+  readonly waiting = new Set<GatedCall>();
+  readonly #refusals = new Set<() => void>();
+  #killed = false;
+
+  constructor(private readonly inner: ObjectStore) {}
+
+  get location(): string {
+    return this.inner.location;
+  }
+
+  kill(): void {
+    this.#killed = true;
+    for (const refuse of [...this.#refusals]) refuse();
+  }
+
+  get(key: string, options?: GetOptions): Promise<Buffer> {
+    return this.#gate('get', key, () => this.inner.get(key, options));
+  }
+
+  async put(key: string, bytes: Uint8Array, { pace, ...options }: PutOptions = {}): Promise<void> {
+    await pace?.(bytes.length, options.signal);
+    return this.#gate('put', key, () => this.inner.put(key, bytes, options));
+  }
+
+  list(prefix: string, options?: CallOptions & { readonly delimiter?: '/' }): Promise<Listing> {
+    return this.#gate('list', prefix, () => this.inner.list(prefix, options));
+  }
+
+  delete(key: string, options?: CallOptions): Promise<void> {
+    return this.#gate('delete', key, () => this.inner.delete(key, options));
+  }
+
+  async close(): Promise<void> {
+    // The inner one belongs to all.
+  }
+
+  #gate<T>(operation: GatedCall['operation'], key: string, action: () => Promise<T>): Promise<T> {
+    if (this.#killed) return Promise.reject(killed());
+    return new Promise<T>((resolve, reject) => {
+      const call: GatedCall = {
+        store: this,
+        operation,
+        key,
+        pass: async () => {
+          this.waiting.delete(call);
+          this.#refusals.delete(refuse);
+          await action().then(resolve, reject);
+        },
+      };
+      const refuse = (): void => {
+        this.waiting.delete(call);
+        this.#refusals.delete(refuse);
+        reject(killed());
+      };
+      this.waiting.add(call);
+      this.#refusals.add(refuse);
+    });
+  }
+}
+
+function killed(): LazydiskError {
+  return new LazydiskError('ABORTED', 'This host was killed.');
+}
