@@ -22,6 +22,14 @@ export interface FailedCall {
   readonly status: number | undefined;
 }
 
+/** What a policy has to allow. */
+const RIGHTS: Readonly<Record<S3Operation, string>> = {
+  get: 's3:GetObject',
+  put: 's3:PutObject',
+  list: 's3:ListBucket',
+  delete: 's3:DeleteObject',
+};
+
 interface Verdict {
   readonly code: ErrorCode;
   readonly sentence: string;
@@ -113,7 +121,10 @@ function judge(error: unknown, s3Code: string | undefined, call: FailedCall): Ve
   }
   if (status >= 499 || status === 408 || status === 409 || status === 429) return again(`${said}.`);
   if (status === 401 || status === 403) {
-    return { code: 'REFUSED', sentence: `${said}: these credentials have no right to do that in bucket ${bucket}.` };
+    return {
+      code: 'REFUSED',
+      sentence: `${said}: these credentials lack ${RIGHTS[call.operation]} in bucket ${bucket}.`,
+    };
   }
   if (status === 301 || status === 307 || status === 308) {
     return { code: 'REFUSED', sentence: `${said}: bucket ${bucket} is in another region; set AWS_REGION to it.` };
@@ -139,7 +150,7 @@ function namedVerdict(s3Code: string, call: FailedCall): Verdict | undefined {
     case 'AccessDenied':
     case 'AllAccessDisabled':
       return refused(
-        `${endpointUrl} denied ${what(call)}: these credentials have no right to do that in bucket ${bucket}.`,
+        `${endpointUrl} denied ${what(call)}: these credentials lack ${RIGHTS[call.operation]} in bucket ${bucket}.`,
       );
     case 'InvalidAccessKeyId':
       return refused(`${endpointUrl} does not know the access key id that was used for bucket ${bucket}.`);

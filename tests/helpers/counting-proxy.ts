@@ -1,5 +1,6 @@
 /**
- * An HTTP proxy in front of an S3 server that counts what passes, and can be cut off.
+ * An HTTP proxy in front of an S3 server that counts what passes, can be cut off, and can answer as the server does to
+ * credentials that may only read.
  *
  * It forwards each request as it came, Host header included, so that signatures stay valid, and streams bodies both ways.
  * Counted are requests when they come in and the bytes of bodies as they pass. During an outage connections are reset:
@@ -44,14 +45,19 @@ export interface CountingProxy {
   connections(): number;
   reset(): void;
   setOutage(on: boolean): void;
+  /** While on, whatever would change something is AccessDenied. */
+  setReadOnly(on: boolean): void;
   close(): Promise<void>;
 }
+
+const DENIED = '<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>';
 
 export async function startCountingProxy(targetUrl: string): Promise<CountingProxy> {
   const target = new URL(targetUrl);
   const upstream = new http.Agent({ keepAlive: true });
   const sockets = new Set<Socket>();
   let outage = false;
+  let readOnly = false;
   let seen: ProxiedRequest[] = [];
   let bytesDown = 0;
   let bytesUp = 0;
@@ -59,6 +65,10 @@ export async function startCountingProxy(targetUrl: string): Promise<CountingPro
 
   const server = http.createServer((request, response) => {
     seen.push(describeRequest(request));
+    if (readOnly && request.method !== 'GET' && request.method !== 'HEAD') {
+      request.resume().on('end', () => response.writeHead(403, { 'content-type': 'application/xml' }).end(DENIED));
+      return;
+    }
     const forwarded = http.request({
       agent: upstream,
       host: target.hostname,
@@ -105,6 +115,9 @@ export async function startCountingProxy(targetUrl: string): Promise<CountingPro
     setOutage: (on) => {
       outage = on;
       if (on) for (const socket of sockets) socket.resetAndDestroy();
+    },
+    setReadOnly: (on) => {
+      readOnly = on;
     },
     close: async () => {
       for (const socket of sockets) socket.destroy();
