@@ -24,7 +24,7 @@ export function slotFileName(chunkSizeBytes: Bytes): string {
 /** Up to this size a slot is written on this thread: a copy into the page cache, 0.1 ms for 256 KiB. */
 const WRITTEN_HERE_BYTES = 1024 * 1024;
 /** A write that takes longer met a disk that can't keep up, and the kernel makes writers wait. */
-const SLOW_WRITE_MS = 5;
+const SLOW_WRITE_MS = 20;
 /** After it, other threads do the waiting for so long. */
 const SLOW_DISK_MS = 1000;
 
