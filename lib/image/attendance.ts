@@ -148,7 +148,7 @@ class Attendance {
     const { signal } = this.stopping;
     const { parts } = this;
     if (parts.fill === 'off') return;
-    const priority = parts.fill === 'eager' ? 'prefetch' : 'fill';
+    const priority = parts.fill === 'eager' ? 'eager' : 'fill';
     for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
       this.fillState = 'running';
       this.fillState = await fill(this.base, { priority, signal }).catch((error: unknown) => {

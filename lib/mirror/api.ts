@@ -20,8 +20,8 @@ export interface SlotMap {
   readonly words: Int32Array<SharedArrayBuffer>;
 }
 
-/** Order of fetches: demand never queues behind the others. */
-export type FetchPriority = 'demand' | 'readahead' | 'prefetch' | 'fill';
+/** Order of fetches: demand never queues behind the others. `eager` is a fill that lets others leave. */
+export type FetchPriority = 'demand' | 'readahead' | 'prefetch' | 'eager' | 'fill';
 
 /** What is fetched before anybody has asked for it. */
 export type PrefetchPriority = Exclude<FetchPriority, 'demand'>;

@@ -16,6 +16,7 @@ import { DecodeBuffers } from './decode-buffers.js';
 import { HandlingLine } from './handling-line.js';
 import { FirstByteTimes } from './hedge.js';
 import { LinkEstimate } from './link-estimate.js';
+import { isPaced } from './priority.js';
 import { RateLimit } from '../util/rate-limit.js';
 import { FetchCounts, Run, type Landing, type RunParts, type Shipment } from './run.js';
 import { decideStart, type LinkBounds, type LinkLoad } from './start-decision.js';
@@ -29,7 +30,7 @@ export interface FetcherOptions<S extends Shipment> {
   /** At least 2. */
   readonly maxRequests: number;
   readonly maxBytesInFlight: Bytes;
-  /** Most stored bytes a second that are fetched to fill; null: no limit. */
+  /** Most stored bytes a second that are fetched to fill, eagerly or not; null: no limit. */
   readonly maxFillBytesPerSecond: number | null;
   readonly log: Log;
   /** Where the chunks of a run, all of one size, go when they have been verified. */
@@ -117,7 +118,7 @@ export class Fetcher<S extends Shipment> {
       const start = this.closing ? undefined : decideStart(load, this.bounds);
       if (start === undefined) {
         if (load.awaitedBytes < load.windowBytes) this.link.ranOut();
-        if (!load.mayFill && load.waits('fill')) this.wakeForFill();
+        if (!load.mayFill && (load.waits('eager') || load.waits('fill'))) this.wakeForFill();
         return;
       }
       this.begin(this.waiting.takeRun(start.priority, start), start.priority);
@@ -137,7 +138,7 @@ export class Fetcher<S extends Shipment> {
   }
 
   private begin(shipments: readonly S[], priority: FetchPriority): void {
-    if (priority === 'fill') {
+    if (isPaced(priority)) {
       const bytes = shipments.reduce((sum, { reference }) => sum + reference.storedBytes, 0);
       this.fillRate.take(bytes, performance.now());
     }

@@ -18,6 +18,7 @@ export class HandlingLine {
     demand: [],
     readahead: [],
     prefetch: [],
+    eager: [],
     fill: [],
   };
   private running = 0;

@@ -66,7 +66,7 @@ export interface MirrorOptions {
   readonly maxRequests?: number;
   /** Bytes of ranged GETs at once, as long as one chunk per request fits. Default 96 MiB. */
   readonly maxBytesInFlight?: Bytes;
-  /** Most stored bytes a second that are fetched with the priority `fill`. null, the default: what the link gives. */
+  /** Most stored bytes a second that are fetched with the priorities `eager` and `fill`. null, the default: what the link gives. */
   readonly maxFillBytesPerSecond?: number | null;
 }
 

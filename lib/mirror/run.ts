@@ -49,7 +49,13 @@ export class FetchCounts {
   fetchedChunks = 0;
   damagedChunks = 0;
   /** Stored bytes of the chunks that came, by who waited for them. */
-  readonly bytesByPriority: Record<FetchPriority, Bytes> = { demand: 0, readahead: 0, prefetch: 0, fill: 0 };
+  readonly bytesByPriority: Record<FetchPriority, Bytes> = {
+    demand: 0,
+    readahead: 0,
+    prefetch: 0,
+    eager: 0,
+    fill: 0,
+  };
 }
 
 /** What all runs share. */

@@ -2,13 +2,13 @@
  * Which GET starts next, if any: a pure decision. The fetcher asks again whenever something has changed.
  *
  *   - Demand starts at once, up to the bound of requests. As long as demand waits, nothing else starts.
- *   - The rest (readahead before prefetch before fill) keeps the link busy: it starts while fewer bytes than the window are still
+ *   - The rest (readahead before prefetch before the fills) keeps the link busy: it starts while fewer bytes than the window are still
  *     to come, demand's own included. The window is what the link holds (link-estimate.ts), so what demand finds before
  *     it in the line is little more than one run of the background. A quarter of the requests is never taken by it.
  *   - A run of the background is a quarter of the window: small beside what demand would wait for, large enough that few
  *     requests are needed. A demand run takes neighbours from lower lines along, at most one run above the window.
  *   - A link of which less than a run is known is never left idle: one run of the background may always travel.
- *   - Fill starts only as far as its rate allows (lib/util/rate-limit.ts).
+ *   - A fill starts only as far as its rate allows (lib/util/rate-limit.ts).
  */
 import type { Bytes } from '../format/geometry.js';
 import type { FetchPriority } from './api.js';
@@ -58,6 +58,6 @@ export function decideStart(load: LinkLoad, bounds: LinkBounds): Start | undefin
   if (load.requests >= forBackground || (roomBytes <= 0 && load.awaitedBytes > 0)) return undefined;
   const priority = (['readahead', 'prefetch'] as const).find((one) => load.waits(one));
   if (priority !== undefined) return { priority, runBytes, alongBytes: runBytes };
-  if (load.mayFill && load.waits('fill')) return { priority: 'fill', runBytes, alongBytes: 0 };
-  return undefined;
+  const fill = load.mayFill ? (['eager', 'fill'] as const).find((one) => load.waits(one)) : undefined;
+  return fill && { priority: fill, runBytes, alongBytes: 0 };
 }

@@ -33,6 +33,7 @@ export class WaitingChunks<W extends Waiting> {
     demand: new Set(),
     readahead: new Set(),
     prefetch: new Set(),
+    eager: new Set(),
     fill: new Set(),
   };
   private readonly priorities = new Map<W, FetchPriority>();

@@ -131,7 +131,7 @@ export const mirrorStatistics = {
   fetchedBytes: 500,
   fetchedChunks: 3,
   fetchRequests: 2,
-  fetchedBytesByPriority: { demand: 300, readahead: 100, prefetch: 60, fill: 40 },
+  fetchedBytesByPriority: { demand: 300, readahead: 100, prefetch: 60, eager: 0, fill: 40 },
   hedges: 2,
   hedgesWon: 1,
   evictedChunks: 1,

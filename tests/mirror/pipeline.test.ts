@@ -194,12 +194,13 @@ describe('the order of GETs', () => {
     ]);
   });
 
-  test('fill keeps to its rate; nothing else does', async () => {
+  // S45
+  test.each(['fill', 'eager'] as const)('%s keeps to its rate; nothing else does', async (priority) => {
     const mirror = await place.open({ source, maxFillBytesPerSecond: 1 });
     const map = mirror.createMap(CHUNK, 12);
     const chunks = place.source.addSegment('s', 1, 12);
     const controller = new AbortController();
-    const waiting = mirror.prefetch(map, wanted(chunks), 'fill', controller.signal);
+    const waiting = mirror.prefetch(map, wanted(chunks), priority, controller.signal);
     source.isOpen = true;
     (await source.get(0)).finish();
     expect(await mirror.prefetch(map, wanted(chunks.slice(6, 8), 6), 'prefetch')).toMatchObject({ arrivedChunks: 2 });

@@ -28,7 +28,7 @@ describe('status', () => {
       dirtyBytes: 5,
       oldestUncommittedMs: head.modifiedMs(),
       fetchedBytes: 500,
-      fetchedBytesByPriority: { demand: 300, readahead: 100, prefetch: 60, fill: 40 },
+      fetchedBytesByPriority: { demand: 300, readahead: 100, prefetch: 60, eager: 0, fill: 40 },
       hedges: 2,
       hedgesWon: 1,
       hits: 100,
