@@ -4,6 +4,7 @@
 #   make check      types, lint (the layers included), format
 #   make test-unit  the fast tests: no root, no S3 server, no mount
 #   make test       everything; as root it installs what is missing (see tests/tools/run-tests.sh)
+#   make torture    SECONDS=600 [SEED=n]: kills, faults, outages, full disks, commits and a guest at once; then every byte compared
 #   make demo       set up, then the whole story on a real file-system image (KEEP=1, IMAGE=path)
 #   make bench      lazydisk beside its neighbours: all parts, then every ratio with its target (as root; ROUNDS=3, QUICK=1)
 #   make bench-cold bench-hot bench-commit bench-many   one part;  bench-report: the tables again;  bench-docs: into the docs
@@ -12,12 +13,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build check check-types check-lint check-format test-unit test demo clean distclean
+.PHONY: build check check-types check-lint check-format test-unit test torture demo clean distclean
 .PHONY: bench bench-build bench-cold bench-hot bench-commit bench-many bench-report bench-docs
 
 SOURCES := $(shell find lib mount -name '*.ts' 2>/dev/null)
 # What needs root, a mount, an S3 server or the whole program.
-NOT_UNIT := '/tests/(mounted|guest)/' '\.mounted\.test\.ts$$' '/tests/store/(s3-store|test-tools)\.' '/tests/cli/(s3-errors|repository-verbs)\.'
+NOT_UNIT := '/tests/(mounted|guest|torture)/' '\.mounted\.test\.ts$$' '/tests/store/(s3-store|test-tools)\.' '/tests/cli/(s3-errors|repository-verbs)\.'
 JEST := NODE_OPTIONS=--experimental-vm-modules npx jest
 
 build: dist/.built
@@ -50,6 +51,9 @@ test-unit: build
 
 test:
 	tests/tools/run-tests.sh
+
+torture:
+	ONLY=torture tests/tools/run-tests.sh
 
 demo: build
 	examples/demo.sh

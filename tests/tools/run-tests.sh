@@ -4,7 +4,7 @@
 # Order: what is cheap and breaks often first. One S3 server (Ceph RADOS Gateway) serves the whole run and is stopped at its
 # end, whatever happened. Unit tests share the cores; tests that mount run one after the other, since they measure and
 # since each starts processes of its own.
-#   ONLY=unit|mounted|native|guest   only this part (checks are left out too)
+#   ONLY=unit|mounted|native|guest|torture   only this part (checks are left out too); torture runs only then
 #   LAZYDISK_TEST_S3_ENDPOINT   a server that runs already, with LAZYDISK_TEST_S3_ACCESS_KEY and _SECRET_KEY: it is used instead
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
@@ -93,8 +93,9 @@ if [ -z "${LAZYDISK_TEST_S3_ENDPOINT:-}" ]; then
   export LAZYDISK_TEST_S3_ENDPOINT=http://127.0.0.1:$port
 fi
 
-wants unit && jest "unit tests" -w 2 --testPathIgnorePatterns '/tests/(mounted|guest)/'
+wants unit && jest "unit tests" -w 2 --testPathIgnorePatterns '/tests/(mounted|guest|torture)/'
 wants mounted && jest "mounted tests" --runInBand "$root/tests/mounted"
 wants native && LAZYDISK_TEST_DRIVER=fuse-native jest "mounted tests on fuse-native" --runInBand "$root/tests/mounted"
+[ "${ONLY:-}" = torture ] && jest "torture" --runInBand "$root/tests/torture"
 wants guest && jest "guest test" --runInBand "$root/tests/guest"
 exit 0
