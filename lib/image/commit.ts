@@ -73,11 +73,13 @@ export async function commitHead(head: LocalHead, parts: CommitParts, options: C
     parts.onStep('frozen');
     if (isNow) options.onCut?.({ pauseMs });
     const view = head.disk.frozenView(frozen);
-    const { written, dirtyChunks } = await upload(head, view, frozen, parts, options.signal);
-    parts.onStep('uploaded');
     // Else the host could die with the record published, come back without what no fsync had covered, and get it back when
-    // the record is found. A disk that can't sync is no reason not to publish: the snapshot is what saves its data.
-    await head.fsync().catch(() => undefined);
+    // the record is found. Beside the upload, since what is frozen changes no more. A disk that can't sync is no reason not to
+    // publish: the snapshot is what saves its data.
+    const synced = head.fsync().catch(() => undefined);
+    const { written, dirtyChunks } = await upload(head, view, frozen, parts, options.signal);
+    await synced;
+    parts.onStep('uploaded');
     const record = await publish(head, view, written, commitId, parts, options).catch((error: unknown) => {
       if (uploadedAgain || !isCondemned(error)) throw error;
       uploadedAgain = true;
