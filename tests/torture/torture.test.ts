@@ -116,6 +116,20 @@ async function tryCommit(mounted: MountedTest, image: string): Promise<void> {
   else counts.failedCommits += 1;
 }
 
+/** A daemon that dies young six times in a row is given up, and rightly: two in a row are enough here. */
+const QUICK_DEATH_MS = 12_000;
+let quickKills = 0;
+let lastKillMs = 0;
+
+async function killWhenDue(mounted: MountedTest): Promise<void> {
+  const isQuick = Date.now() - lastKillMs < QUICK_DEATH_MS;
+  if (isQuick && quickKills >= 2) return;
+  quickKills = isQuick ? quickKills + 1 : 0;
+  lastKillMs = Date.now();
+  await mounted.killDaemon();
+  counts.kills += 1;
+}
+
 /** Counts the pieces in which two files differ. */
 async function compare(path: string, expected: Buffer): Promise<void> {
   for (let offset = 0; offset < expected.length; offset += MIB) {
@@ -187,10 +201,8 @@ describeS3('everything at once', () => {
       const endMs = Date.now() + SECONDS * 1000;
       while (Date.now() < endMs) {
         const action = random();
-        if (action < 0.35) {
-          await mounted.killDaemon();
-          counts.kills += 1;
-        } else if (action < 0.4) {
+        if (action < 0.35) await killWhenDue(mounted);
+        else if (action < 0.4) {
           await lazydisk(['restart', mounted.mountpoint], { env: repository.env });
           counts.restarts += 1;
         } else if (action < 0.7) await tryCommit(mounted, random() < 0.7 ? name : 'vm');
