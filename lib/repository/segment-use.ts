@@ -22,6 +22,20 @@ export class SegmentUse {
     this.#packed[this.#count++] = offsetBytes * LENGTHS + storedBytes;
   }
 
+  /** How many there are. */
+  get payloads(): number {
+    this.#compact();
+    return this.#count;
+  }
+
+  /** By offset. */
+  *places(): Generator<Pick<Place, 'offsetBytes' | 'storedBytes'>> {
+    this.#compact();
+    for (const one of this.#packed.subarray(0, this.#count)) {
+      yield { offsetBytes: Math.floor(one / LENGTHS), storedBytes: one % LENGTHS };
+    }
+  }
+
   /** What a segment of `sizeBytes` would be shorter by if it held only these payloads. */
   deadBytes(sizeBytes: Bytes): Bytes {
     this.#compact();

@@ -14,9 +14,13 @@ export const verifyVerb = defineVerb({
   examples: [
     ['verify s3://images/prod', 'the whole repository; reads all of it'],
     ['verify /mnt debian-12 --json', 'what one image needs'],
+    ['verify s3://images/prod --structure', 'records, trees and sizes, without reading a chunk'],
   ],
   options: (program) =>
-    program.positional('where', WHERE).positional('image', { type: 'string', describe: 'only what this image needs' }),
+    program
+      .positional('where', WHERE)
+      .positional('image', { type: 'string', describe: 'only what this image needs' })
+      .option('structure', { type: 'boolean', default: false, describe: 'check without reading chunks' }),
   run: async (options, { output, registry, environment }) => {
     const image = options.image === undefined ? undefined : parseImageName(options.image);
     const { repository: address } = await resolveWhere(options.where, options.endpoint, registry);
@@ -28,6 +32,7 @@ export const verifyVerb = defineVerb({
           verifyRepository(repository, {
             signal,
             image,
+            structure: options.structure,
             onProgress: ({ checkedSegments, totalSegments, readBytes }) => {
               const extra =
                 totalSegments === 0

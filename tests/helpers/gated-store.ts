@@ -1,8 +1,8 @@
 /**
  * A store whose calls wait at a gate until somebody lets them pass: so several hosts can be interleaved call by call.
  *
- * A put asks its pace before it waits, as one that is sent and arrives late. A store that is killed lets nothing pass: each
- * waiting and later call fails, without an effect.
+ * A put asks its pace before it waits, as one that is sent and arrives late; whoever holds the gate gives up one that waits
+ * too long, as a store does. A store that is killed lets nothing pass: each waiting and later call fails, without an effect.
  */
 import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from '../../lib/store/object-store.js';
 import { LazydiskError } from '../../lib/util/errors.js';
@@ -12,16 +12,21 @@ export interface GatedCall {
   readonly store: GatedStore;
   readonly operation: 'get' | 'put' | 'list' | 'delete';
   readonly key: string;
+  readonly sinceMs: number;
   /** Lets it pass. Resolves when the call has ended, however. */
   pass(): Promise<void>;
+  /** Lets it fail with UNREACHABLE, without an effect. */
+  giveUp(): void;
 }
 
 export class GatedStore implements ObjectStore {
   readonly waiting = new Set<GatedCall>();
-  readonly #refusals = new Set<() => void>();
   #killed = false;
 
-  constructor(private readonly inner: ObjectStore) {}
+  constructor(
+    private readonly inner: ObjectStore,
+    private readonly nowMs: () => number,
+  ) {}
 
   get location(): string {
     return this.inner.location;
@@ -29,7 +34,7 @@ export class GatedStore implements ObjectStore {
 
   kill(): void {
     this.#killed = true;
-    for (const refuse of [...this.#refusals]) refuse();
+    for (const call of [...this.waiting]) call.giveUp();
   }
 
   get(key: string, options?: GetOptions): Promise<Buffer> {
@@ -60,19 +65,17 @@ export class GatedStore implements ObjectStore {
         store: this,
         operation,
         key,
+        sinceMs: this.nowMs(),
         pass: async () => {
           this.waiting.delete(call);
-          this.#refusals.delete(refuse);
           await action().then(resolve, reject);
         },
-      };
-      const refuse = (): void => {
-        this.waiting.delete(call);
-        this.#refusals.delete(refuse);
-        reject(killed());
+        giveUp: () => {
+          this.waiting.delete(call);
+          reject(this.#killed ? killed() : new LazydiskError('UNREACHABLE', `${key} was not answered in time.`));
+        },
       };
       this.waiting.add(call);
-      this.#refusals.add(refuse);
     });
   }
 }

@@ -16,6 +16,7 @@ import { collectRepository } from '../../lib/repository/collection.js';
 import { importImage } from '../../lib/repository/import.js';
 import { memoryKnownPlaces } from '../../lib/repository/known-places.js';
 import { initRepository } from '../../lib/repository/repository.js';
+import { PUBLISH_WINDOW_MS } from '../../lib/repository/reliance.js';
 import { StoredRepository } from '../../lib/repository/stored-repository.js';
 import { verifyRepository } from '../../lib/repository/verify.js';
 import { MemoryStore } from '../../lib/store/memory-store.js';
@@ -28,6 +29,8 @@ const HOUR = 60 * MINUTE;
 const HOSTS = 3;
 const AT_ONCE = 5;
 const IMAGES = ['a', 'b', 'c', 'd'];
+/** A put that takes longer is given up; it may have its effect until then. */
+const LONGEST_PUT_MS = PUBLISH_WINDOW_MS;
 const OPERATIONS = 60;
 const MAX_CHUNKS = 6;
 /** So few different chunks that hosts meet ones whose place they remember, often one that is dead. */
@@ -95,7 +98,7 @@ class Simulation {
   }
 
   #begin(host: number): void {
-    const store = new GatedStore(this.memory);
+    const store = new GatedStore(this.memory, () => this.nowMs);
     const operations: readonly [string, (repository: Repository, known: KnownPlaces) => Promise<unknown>][] = [
       ['import', (repository, known) => this.#import(repository, known)],
       ['import', (repository, known) => this.#import(repository, known)],
@@ -133,6 +136,8 @@ class Simulation {
       call.store.kill();
       this.#count('kills');
       await ended;
+    } else if (call.operation === 'put' && this.nowMs - call.sinceMs > LONGEST_PUT_MS) {
+      call.giveUp();
     } else {
       await call.pass();
       if (call.operation === 'put' || call.operation === 'delete') await this.check();

@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { randomId } from '../../lib/format/checksums.js';
-import { snapshotKey, tombstoneKey, writerKey } from '../../lib/format/keys.js';
+import { condemnedKey, profileKey, segmentKey, snapshotKey, tombstoneKey, writerKey } from '../../lib/format/keys.js';
 import { cloneSnapshot } from '../../lib/repository/clone.js';
 import { describeImages } from '../../lib/repository/describe.js';
 import { openRepository } from '../../lib/repository/repository.js';
-import { verifyRepository } from '../../lib/repository/verify.js';
+import { verifyRepository, type Damage } from '../../lib/repository/verify.js';
 import { CHUNK, createWorld, keysOf, lockOf, publish } from './worlds.js';
 
 async function worldWithImages() {
@@ -126,6 +126,59 @@ describe('verify', () => {
     const { repository, store } = await worldWithImages();
     store.inject({ kind: 'fail-before' }, { operation: 'get', key: /^segments/, times: Infinity });
     await expect(verifyRepository(repository)).rejects.toMatchObject({ code: 'UNREACHABLE' });
+  });
+});
+
+describe('verify of the structure', () => {
+  const structure = true;
+
+  test('finds nothing wrong with what lazydisk has written, and reads no chunk', async () => {
+    const { repository, store } = await worldWithImages();
+    const whole = await verifyRepository(repository);
+    store.resetCounts();
+    const report = await verifyRepository(await openRepository(store), { structure });
+    expect(report).toEqual({ ...whole, readBytes: 0 });
+    const gets = store.calls.filter(({ operation, key }) => operation === 'get' && key.startsWith('segments/'));
+    expect(gets.every(({ range }) => range !== undefined)).toBe(true);
+    expect(store.counts.get.bytes).toBeLessThan(CHUNK);
+  });
+
+  test('finds a segment that is missing, and one that ends too early for what points into it', async () => {
+    const { repository, memory, store } = await worldWithImages();
+    const { root } = await repository.readRecord('base', 2);
+    const entry = await repository.trees().entry(await repository.readRecord('base', 2), 999);
+    const cut = segmentKey(entry!.segment);
+    await memory.put(cut, (await memory.get(cut)).subarray(0, -1));
+    const report = await verifyRepository(repository, { structure });
+    expect(report.damages).toEqual([{ object: cut, what: expect.stringContaining('has no payload') }]);
+    await memory.delete(cut);
+    expect((await verifyRepository(repository, { structure })).damages).toEqual([
+      { object: cut, what: 'it is missing' },
+    ]);
+    await memory.delete(segmentKey(root!.segment));
+    const { damages } = await verifyRepository(await openRepository(store), { structure });
+    expect(damages.map(({ object }) => object)).toContain(segmentKey(root!.segment));
+  });
+
+  test('finds the same wrong records and nodes as a whole one', async () => {
+    const { repository, memory, store } = await worldWithImages();
+    const record = await repository.readRecord('base', 2);
+    await store.put(
+      snapshotKey('base', 4),
+      Buffer.from(JSON.stringify({ ...record, number: 4, sizeBytes: 900 * CHUNK })),
+    );
+    await store.put(condemnedKey(randomId()), Buffer.from('{'));
+    await store.put(profileKey('vm'), Buffer.from('{'));
+    const { root } = await repository.readRecord('base', 3);
+    const key = segmentKey(root!.segment);
+    const bad = await memory.get(key);
+    bad[root!.offsetBytes + 50]! ^= 1;
+    await memory.put(key, bad);
+    const objects = (found: readonly Damage[]) => found.map(({ object }) => object).sort();
+    const whole = await verifyRepository(await openRepository(store));
+    const report = await verifyRepository(await openRepository(store), { structure });
+    expect(objects(report.damages)).toEqual([...new Set(objects(whole.damages))]);
+    expect(report.damages).toHaveLength(4);
   });
 });
 
