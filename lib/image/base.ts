@@ -21,6 +21,7 @@ import { SLOT_UNKNOWN, SLOT_ZERO } from '../mirror/api.js';
 import type { WorkerFence } from '../mirror/worker-fence.js';
 import type { KnownPlaces, TreeReader, TreeShape } from '../repository/api.js';
 import type { ChunkRange } from './fill-order.js';
+import { LocalChunkError } from './serve.js';
 import { Touches } from './touches.js';
 
 /** The tree of a base. A SnapshotRecord is one. */
@@ -179,6 +180,15 @@ export class Base {
   ): Promise<PrefetchOutcome> {
     if (this.map === null || wanted.length === 0) return NOTHING_FETCHED;
     return this.parts.mirror.prefetch(this.map, wanted, priority, signal);
+  }
+
+  /**
+   * When `error` says that chunks can't be read from the local disk: their slots are never used again, and who reads them next has
+   * them fetched anew. Any other error is nothing to it.
+   */
+  disown(error: unknown): void {
+    if (this.map === null || !(error instanceof LocalChunkError)) return;
+    for (let chunk = error.first; chunk < error.end; chunk++) this.parts.mirror.retire(this.map, chunk);
   }
 
   /** Bytes of chunks that are not zero and not known to be here. A leaf that was not looked up counts as missing. */

@@ -21,14 +21,14 @@ import { startStopwatch } from '../util/stopwatch.js';
 import { touchedGroups } from './allocation.js';
 import type { CommitOutcome } from './api.js';
 import { ChunkBuffers } from './chunk-buffers.js';
-import { baseChunks } from './disk-reader.js';
+import { baseChunks, readOrDisown } from './disk-reader.js';
 import type { DiskView } from './disk-reader.js';
 import { ownBase, parentOf } from './head-record.js';
 import type { LocalHead } from './head.js';
 import type { Layer } from './layer.js';
 import { assertBaseLives } from './living-base.js';
 import { BELOW, STATES_PER_FLAG } from './plane.js';
-import { isFromBase, isFromLayer, MISS, readHere } from './serve.js';
+import { isFromBase, isFromLayer, MISS } from './serve.js';
 
 /** Named steps of a commit, in order. */
 export type CommitStep = 'frozen' | 'uploaded' | 'published' | 'adopted';
@@ -247,7 +247,7 @@ async function composed(
   const lease = await base.ensure(baseChunks(plane, start, end), signal);
   const bytes = buffers.take().fill(0, end - start);
   try {
-    if (readHere(plane, start, end - start, bytes, 0, (wanted) => lease.transient(wanted)) === MISS) {
+    if (readOrDisown(plane, base, start, end - start, bytes, (wanted) => lease.transient(wanted)) === MISS) {
       throw new LazydiskError('IO', `Chunk ${chunk} left the mirror while a commit held it.`);
     }
   } finally {

@@ -2,13 +2,15 @@
  * Reading a disk on the main thread: what is here is read at once, what is missing is fetched first.
  *
  * A read is prepared (its chunks fetched and held), then tried again from the start on the plane as it is then, and
- * answered without an await between the check and the read. So a base or a layer that changed meanwhile is seen.
+ * answered without an await between the check and the read. So a base or a layer that changed meanwhile is seen. A local disk that
+ * fails is told to who reads, once: the chunk is fetched anew for the next one.
  */
 import { BLOCK_SIZE } from '../format/geometry.js';
 import type { ChunkNumber } from '../format/geometry.js';
 import { throwIfAborted } from '../util/abort.js';
 import type { Base } from './base.js';
 import type { Plane } from './plane.js';
+import type { TransientChunks } from './serve.js';
 import { isFromBase, MISS, readHere } from './serve.js';
 
 /** What a disk looks like at this moment. */
@@ -34,7 +36,7 @@ export async function readDisk(
     const { plane, base, sizeBytes } = view();
     const count = Math.max(0, Math.min(lengthBytes, sizeBytes - offset));
     if (count === 0) return Buffer.alloc(0);
-    if (readHere(plane, offset, count, out, 0, undefined) !== MISS) return out.subarray(0, count);
+    if (readOrDisown(plane, base, offset, count, out, undefined) !== MISS) return out.subarray(0, count);
 
     const letGo = hold(base);
     try {
@@ -44,9 +46,9 @@ export async function readDisk(
       try {
         const now = view();
         const same = now.base === base && now.sizeBytes >= offset + count;
-        if (same && readHere(now.plane, offset, count, out, 0, (chunk) => lease.transient(chunk)) !== MISS) {
+        const transient = (chunk: ChunkNumber) => lease.transient(chunk);
+        if (same && readOrDisown(now.plane, base, offset, count, out, transient) !== MISS)
           return out.subarray(0, count);
-        }
       } finally {
         lease.release();
       }
@@ -54,6 +56,23 @@ export async function readDisk(
       letGo();
     }
     throwIfAborted(signal);
+  }
+}
+
+/** `readHere`; slots in which the local disk fails are given up before the error goes on. */
+export function readOrDisown(
+  plane: Plane,
+  base: Base,
+  offset: number,
+  lengthBytes: number,
+  out: Buffer,
+  transient: TransientChunks | undefined,
+): number {
+  try {
+    return readHere(plane, offset, lengthBytes, out, 0, transient);
+  } catch (error) {
+    base.disown(error);
+    throw error;
   }
 }
 

@@ -104,6 +104,9 @@ export class HeadWrites {
             return state.base === base && apply(lease);
           });
           if (isDone) return;
+        } catch (error) {
+          base.disown(error);
+          throw error;
         } finally {
           lease.release();
         }

@@ -12,6 +12,7 @@ import { readSync, writeSync } from 'node:fs';
 
 import { BLOCK_SIZE } from '../format/geometry.js';
 import { FIRST_SLOT, SLOT_UNKNOWN, SLOT_ZERO } from '../mirror/api.js';
+import { messageOf } from '../util/errors.js';
 import {
   CONTROL_DIRTY,
   CONTROL_GATE,
@@ -211,13 +212,12 @@ function readBase(
         runEnd += chunkSizeBytes;
       }
       if (runEnd > end) runEnd = end;
-      readFully(
-        plane.slotDescriptor,
-        out,
-        target,
-        runEnd - position,
-        slot * chunkSizeBytes + (position % chunkSizeBytes),
-      );
+      const place = slot * chunkSizeBytes + (position % chunkSizeBytes);
+      try {
+        readFully(plane.slotDescriptor, out, target, runEnd - position, place);
+      } catch (error) {
+        throw new LocalChunkError(Math.floor(position / chunkSizeBytes), chunk + 1, error);
+      }
     }
     target += runEnd - position;
     position = runEnd;
@@ -258,6 +258,20 @@ export function writeFully(
 ): void {
   let done = 0;
   while (done < length) done += writeSync(descriptor, bytes, bytesPosition + done, length - done, position + done);
+}
+
+/** The local disk failed to give chunks of the base. They are in the store as well: base.ts gives their slots up. */
+export class LocalChunkError extends Error {
+  readonly code = 'EIO';
+
+  /** One of the chunks from `first` up to, not with, `end`. */
+  constructor(
+    readonly first: number,
+    readonly end: number,
+    cause: unknown,
+  ) {
+    super(`chunks ${first} to ${end - 1} can't be read from the local disk: ${messageOf(cause)}`, { cause });
+  }
 }
 
 /** A local file ended where data should be. */

@@ -130,6 +130,12 @@ export interface Mirror {
   /** Bytes of one published slot, for the main thread: synchronous, into `target`. Sets the referenced bit. */
   readSlot(chunkSizeBytes: Bytes, slot: SlotNumber, offset: number, target: Uint8Array): void;
 
+  /**
+   * The local disk failed to give a chunk of the map: its slot is never used again by this process, and the chunk is unknown in every
+   * map when this returns, held or not. Nothing when it is not here.
+   */
+  retire(map: SlotMap, chunk: ChunkNumber): void;
+
   /** Frees at least `bytes` on the local disk if it can: a layer has met ENOSPC. Resolves to what was freed. */
   giveWay(bytes: Bytes): Promise<number>;
 

@@ -34,6 +34,7 @@ import type {
   SlotMap,
   WantedChunk,
 } from './api.js';
+import { FIRST_SLOT, SLOT_UNKNOWN } from './api.js';
 import { Arrival } from './arrival.js';
 import { Berth } from './berth.js';
 import { Eviction } from './eviction.js';
@@ -231,6 +232,13 @@ class LocalMirror implements Mirror {
     } catch (error) {
       if (this.closing === undefined) this.eviction.retire(pool, slot);
       throw error;
+    }
+  }
+
+  retire(map: SlotMap, chunk: ChunkNumber): void {
+    const word = map.words[chunk] ?? SLOT_UNKNOWN;
+    if (word >= FIRST_SLOT && this.closing === undefined) {
+      this.eviction.retire(this.slots.pool(map.chunkSizeBytes), word - FIRST_SLOT);
     }
   }
 

@@ -128,7 +128,13 @@ class WorkerLoop {
     const high = words[WORD_OFFSET + 1]!;
     const size = words[WORD_SIZE]!;
     if (high >= HIGH_WORD_LIMIT || size > MAX_DATA_BYTES) return false;
-    const served = parts.serveRead(plane, words[WORD_OFFSET]! + high * HIGH_WORD, size, this.out, REPLY_HEADER_BYTES);
+    let served;
+    try {
+      served = parts.serveRead(plane, words[WORD_OFFSET]! + high * HIGH_WORD, size, this.out, REPLY_HEADER_BYTES);
+    } catch {
+      // The local disk failed: the main thread tries again, answers, and sees to it that a chunk is fetched anew.
+      return false;
+    }
     if (served === parts.miss) return false;
     parts.counters[COUNT_READS]! += 1;
     parts.counters[COUNT_READ_BYTES]! += served;
