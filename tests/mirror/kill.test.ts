@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compileLib } from './compiled-lib.js';
+import { compileLib } from '../helpers/compiled-lib.js';
 import { CHUNK, TestPlace, holds, readChunk, wanted } from './fake-source.js';
 
 const CHUNKS = 80;

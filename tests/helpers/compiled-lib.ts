@@ -5,24 +5,20 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-/** What the mirror needs at run time. */
-const ROOMS = ['lib/util', 'lib/format', 'lib/mirror'];
 
 /** Compiles into a new folder below .cache (where packages are found); the caller removes it. Resolves to the folder. */
 export async function compileLib(): Promise<string> {
   await mkdir(join(ROOT, '.cache'), { recursive: true });
   const target = await mkdtemp(join(ROOT, '.cache', 'compiled-'));
-  for (const room of ROOMS) {
-    for (const name of await readdir(join(ROOT, room), { recursive: true })) {
-      if (!name.endsWith('.ts')) continue;
-      const { code } = await transformFile(join(ROOT, room, name), {
-        jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
-        module: { type: 'es6' },
-      });
-      const path = join(target, room, name.replace(/\.ts$/, '.js'));
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(path, code);
-    }
+  for (const name of await readdir(join(ROOT, 'lib'), { recursive: true })) {
+    if (!name.endsWith('.ts')) continue;
+    const { code } = await transformFile(join(ROOT, 'lib', name), {
+      jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
+      module: { type: 'es6' },
+    });
+    const path = join(target, 'lib', name.replace(/\.ts$/, '.js'));
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, code);
   }
   return target;
 }
