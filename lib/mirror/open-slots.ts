@@ -4,13 +4,15 @@
  * Every entry is read into memory once (some seconds per million chunks, about 50 bytes each); afterwards a chunk is found
  * without asking the database. Entries of another epoch, of a slot file that is not the one they were written to, or of one
  * that is too short, are `unverified`. Two entries for one slot (a database that lost its end): neither is believed. Space of
- * slots that no entry names (a process that ended between write and record) is given back. Whenever anything was not as it
+ * slots that no entry names (a process that ended between write and record) is given back. Where no entry is left at all, the
+ * slots are looked at (rebuild.ts). Whenever anything was not as it
  * should be, a new epoch begins: the doubt outlives this process.
  */
 import { mkdir, readdir, statfs } from 'node:fs/promises';
 import { isChunkSize, type Bytes } from '../format/geometry.js';
 import { LazydiskError, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
+import { rebuild } from './rebuild.js';
 import { slotFileName } from './slot-file.js';
 import { SlotPool } from './slot-pool.js';
 import { SlotRecord, type RecordedChunk } from './slot-record.js';
@@ -19,11 +21,15 @@ import { KEPT, UNVERIFIED } from './slot-table.js';
 /** Space of unnamed slots below which it is not worth a look. */
 const WORTH_PUNCHING_BYTES = 16 * 1024 * 1024;
 
+/** How long a mount may wait for the slots to be looked at, milliseconds: some ten gigabytes. */
+const REBUILD_MS = 10_000;
+
 /** The slots of all chunk sizes, and their record. */
 export class OpenSlots {
   record!: SlotRecord;
   private readonly pools = new Map<Bytes, SlotPool>();
   private strays: RecordedChunk[] = [];
+  private entries = 0;
 
   private constructor(
     private readonly directory: string,
@@ -37,6 +43,7 @@ export class OpenSlots {
     slots.record = await SlotRecord.open(directory, bootId, log, () => {
       slots.pools.clear();
       slots.strays = [];
+      slots.entries = 0;
       return (chunk) => {
         slots.adopt(chunk);
       };
@@ -74,6 +81,7 @@ export class OpenSlots {
   }
 
   private adopt(chunk: RecordedChunk): void {
+    this.entries++;
     let pool = this.pools.get(chunk.chunkSizeBytes);
     if (pool === undefined) {
       pool = new SlotPool(this.directory, chunk.chunkSizeBytes, this.diskBytes);
@@ -104,10 +112,18 @@ export class OpenSlots {
     if (!isWhole) this.record.beginEpoch();
     for (const pool of this.pools.values()) {
       this.record.nameSlotFile(pool.chunkSizeBytes, pool.file.identity());
+      if (this.entries === 0) await this.recover(pool);
       this.giveBack(pool);
     }
     for (const { chunkSizeBytes, id } of this.strays) await this.record.remove(chunkSizeBytes, [id]);
     this.strays = [];
+  }
+
+  /** The record has no entry: it is new, or was lost. */
+  private async recover(pool: SlotPool): Promise<void> {
+    if (pool.file.allocatedBytes() < pool.chunkSizeBytes) return;
+    const { chunks, lostSlots } = await rebuild(pool, this.record, REBUILD_MS);
+    this.log.warn('local chunks were found again by their bytes', { chunks, lostSlots });
   }
 
   /** Best effort: the slots will be used again sooner or later. */

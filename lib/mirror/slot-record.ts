@@ -9,7 +9,7 @@
  * slot must stay as it is.
  *
  * Nothing is synced: the bytes of the slots are not either, and another boot id begins a new epoch. A database that LevelDB
- * refuses is removed and begun anew; everything in the mirror can be fetched again.
+ * refuses is removed and begun anew; what it said is found out from the slots (rebuild.ts).
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -62,7 +62,7 @@ export class SlotRecord {
       database = await openAndRead(path, marker.epoch, begin());
     } catch (error) {
       if (hasCode(error, 'BUSY', 'IO')) throw error;
-      log.warn('the record of local chunks is damaged; the mirror starts empty', { path, error: messageOf(error) });
+      log.warn('the record of local chunks is damaged and is made anew', { path, error: messageOf(error) });
       await rm(path, { recursive: true, force: true });
       database = await openAndRead(path, marker.epoch, begin());
     }

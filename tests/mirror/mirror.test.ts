@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
-import { openSync, closeSync, readdirSync, statSync, writeFileSync, writeSync, rmSync } from 'node:fs';
+import { openSync, closeSync, readdirSync, statSync, truncateSync, writeFileSync, writeSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256 } from '../../lib/format/checksums.js';
 import { FIRST_SLOT, SLOT_UNKNOWN, SLOT_ZERO, type Mirror } from '../../lib/mirror/api.js';
@@ -444,16 +444,43 @@ describe('another start', () => {
     expect(place.source.requests.length).toBeGreaterThan(0);
   });
 
-  test('a damaged record is thrown away and the mirror starts empty', async () => {
-    const chunks = await fill(3);
+  const damageRecord = (): void => {
     const record = join(place.directory, 'mirror', 'record');
     for (const name of readdirSync(record)) {
       if (name.startsWith('MANIFEST')) writeFileSync(join(record, name), 'x');
     }
+  };
+
+  test.each([
+    ['damaged', damageRecord],
+    ['gone', () => rmSync(join(place.directory, 'mirror', 'record'), { recursive: true })],
+  ])('when the record is %s, the slots say what they hold; what has other bytes is fetched again', async (_, harm) => {
+    const chunks = await fill(12);
+    spoilSlot(5);
+    harm();
+    const mirror = await place.open();
+    expect(place.log.lines.some((line) => line.includes('found again'))).toBe(true);
+    const map = mirror.createMap(CHUNK, 12);
+    (await mirror.ensure(map, wanted(chunks), 'demand')).release();
+    for (let n = 0; n < 12; n++) expect(holds(readChunk(mirror, map, n), n + 1)).toBe(true);
+    expect(place.source.requests).toEqual([{ segment: 's', offsetBytes: 5 * CHUNK, lengthBytes: CHUNK }]);
+    await mirror.close();
+
+    // And the next start believes what this one wrote.
+    const again = await place.open();
+    const other = again.createMap(CHUNK, 12);
+    await again.publishLocal(other, wanted(chunks));
+    for (let n = 0; n < 12; n++) expect(holds(readChunk(again, other, n), n + 1)).toBe(true);
+    expect(place.source.requests).toHaveLength(1);
+  });
+
+  test('a damaged record over slots that hold nothing is an empty mirror', async () => {
+    const chunks = await fill(3);
+    damageRecord();
+    truncateSync(slotsPath(), 0);
+    truncateSync(slotsPath(), 3 * CHUNK);
     const mirror = await place.open();
     expect(mirror.statistics().localBytes).toBe(0);
-    expect(place.log.lines.some((line) => line.includes('damaged'))).toBe(true);
-    expect(statSync(slotsPath()).size).toBe(0);
     const map = mirror.createMap(CHUNK, 3);
     (await mirror.ensure(map, wanted(chunks), 'demand')).release();
     expect(holds(readChunk(mirror, map, 2), 3)).toBe(true);
