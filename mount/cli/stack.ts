@@ -20,11 +20,13 @@ import type { Driver } from '../fuse/driver.js';
 import type { Log } from '../../lib/util/log.js';
 import { createKernelDriver, type Succession } from '../fuse/kernel-driver.js';
 import { clearStaleMount } from '../fuse/mount-table.js';
+import { parseFeatures } from '../fuse/protocol/init.js';
 import { createNativeDriver } from '../fuse/native-driver.js';
 import { currentBootId } from '../service/boot-id.js';
 import { EarlyLog } from '../service/early-log.js';
 import { closeAll, openMount, type Closer, type LiveMount } from '../service/daemon.js';
 import type { OpenedMount, Supervised } from '../service/daemon-process.js';
+import { DaemonSuccession } from '../service/daemon-succession.js';
 import { makePrivateFolder } from '../service/files.js';
 import { openLogFile, type LogFile } from '../service/log-file.js';
 import { protectProcess } from '../service/protection.js';
@@ -36,6 +38,9 @@ import { createTree } from '../tree/tree.js';
 import { controlCommands } from './control-commands.js';
 import { cacheDirectoryOf, chooseState, type ChosenState } from './mount-state.js';
 import { stackStore, type StackedStore } from './store-stack.js';
+
+/** Environment variable with the FUSE features to do without (mount/fuse/protocol/init.ts). */
+const WITHOUT_VARIABLE = 'LAZYDISK_FUSE_WITHOUT';
 
 /** How long the end waits for the store to take back locks: it must end also when the store is away. */
 const CLOSE_TIMEOUT_MS = 10_000;
@@ -63,8 +68,8 @@ export async function openMountFromSettings(
   let log: LogFile | undefined;
   const early = new EarlyLog();
   try {
-    const succession = supervised === undefined ? undefined : successionOf(supervised, () => log?.path);
-    const driver = createDriver(settings, early, succession);
+    const succession = DaemonSuccession.of(supervised);
+    const driver = createDriver(settings, environment, early, succession);
     keep('driver', { close: async () => driver.discard() });
     // Loads its first thread while the store answers.
     driver.warmUp();
@@ -85,6 +90,7 @@ export async function openMountFromSettings(
     );
     log = openLogFile(join(chosen.state.path, LOG_NAME), { environment, echo });
     early.continueIn(log);
+    succession?.opened(database, log.path);
     protectProcess(log);
     const parts = { settings, registry, environment, supervised, succession, driver, store, chosen, database };
     const { live, survivable } = await mountLayers({ ...parts, log, opened, keep });
@@ -104,7 +110,7 @@ interface Parts {
   readonly registry: Registry;
   readonly environment: NodeJS.ProcessEnv;
   readonly supervised: Supervised | undefined;
-  readonly succession: SecuredSuccession | undefined;
+  readonly succession: DaemonSuccession | undefined;
   readonly driver: Driver;
   readonly store: StackedStore;
   readonly chosen: ChosenState;
@@ -191,11 +197,11 @@ async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable:
     },
     stateDirectory: state.path,
     repository: { url: settings.repository, endpoint: settings.endpoint },
-    supervisorPid: supervised?.supervisorPid ?? null,
+    supervisor: succession ?? null,
     registry,
     log,
   });
-  return { live, survivable: succession?.isSecured() === true };
+  return { live, survivable: succession?.isSecured === true };
 }
 
 function identityOf(settings: MountSettings, state: StateDirectory, driver: string) {
@@ -210,33 +216,19 @@ function identityOf(settings: MountSettings, state: StateDirectory, driver: stri
   };
 }
 
-type SecuredSuccession = Succession & { isSecured(): boolean };
-
-/** undefined: the supervisor has no device to share. `logPath` is known when the mount is made. */
-function successionOf(supervised: Supervised, logPath: () => string | undefined): SecuredSuccession | undefined {
-  const { device, connection, resent, report, makeWay } = supervised;
-  if (device === undefined) return undefined;
-  let secured = connection !== null;
-  return {
-    descriptor: device,
-    connection,
-    resent,
-    connected: (made) => {
-      secured = made.negotiated.canResend;
-      report({ kind: 'connected', connection: made, log: logPath() ?? '' });
-    },
-    succumb: makeWay,
-    isSecured: () => secured,
-  };
-}
-
 function createDriver(
   { driver, workers, timeoutMs }: MountSettings,
+  environment: NodeJS.ProcessEnv,
   log: Log,
   succession: Succession | undefined,
 ): Driver {
   return driver === 'kernel'
-    ? createKernelDriver({ workers: workers ?? undefined, log, succession })
+    ? createKernelDriver({
+        workers: workers ?? undefined,
+        log,
+        without: parseFeatures(environment[WITHOUT_VARIABLE] ?? ''),
+        succession,
+      })
     : createNativeDriver({ outageMs: timeoutMs, log });
 }
 

@@ -11,6 +11,7 @@ import { initVerb } from './init.js';
 import { listVerb } from './list.js';
 import { mountVerb } from './mount.js';
 import { profileVerb } from './profile.js';
+import { restartVerb } from './restart.js';
 import { revertVerb } from './revert.js';
 import { statusVerb } from './status.js';
 import { undeleteVerb } from './undelete.js';
@@ -39,5 +40,6 @@ export const VERBS: readonly Verb[] = [
   profileVerb,
   statusVerb,
   flattenVerb,
+  restartVerb,
   unmountVerb,
 ];

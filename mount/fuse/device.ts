@@ -13,7 +13,7 @@ import { errnoNumber } from './errno.js';
 import { FILE_SYSTEM_TYPE, mountAt, readMountTable } from './mount-table.js';
 import { checkMountpoint } from './mountpoint-check.js';
 import { notification, NOTIFY_RESEND, replyHeader } from './protocol/encode.js';
-import { decodeInit, negotiate, type Negotiated } from './protocol/init.js';
+import { decodeInit, negotiate, type FeatureSet, type Negotiated } from './protocol/init.js';
 import { MAX_DATA_BYTES, REQUEST_BUFFER_BYTES } from './protocol/limits.js';
 
 const DEVICE = '/dev/fuse';
@@ -38,14 +38,17 @@ export interface MountedDevice extends Connection {
 /**
  * Mounts, with a descriptor that is open already or one of its own. LazydiskError: UNSUPPORTED (no /dev/fuse, no right to mount, old kernel), and what `checkMountpoint` says.
  */
-export async function mountDevice(options: MountOptions, opened?: number): Promise<MountedDevice> {
+export async function mountDevice(
+  options: MountOptions,
+  { opened, without }: { readonly opened?: number | undefined; readonly without?: FeatureSet | undefined } = {},
+): Promise<MountedDevice> {
   const mountpoint = await checkMountpoint(options.mountpoint);
   const descriptor = opened ?? openDevice();
   let mounted = false;
   try {
     mountOn(mountpoint, descriptor, options);
     mounted = true;
-    const negotiated = handshake(descriptor);
+    const negotiated = handshake(descriptor, without);
     const entry = mountAt(await readMountTable(), mountpoint);
     if (entry?.type !== FILE_SYSTEM_TYPE) {
       throw new LazydiskError('CONFLICT', `The mount on ${mountpoint} was taken away or covered while it was made.`);
@@ -114,14 +117,14 @@ function mountOn(mountpoint: string, descriptor: number, options: MountOptions):
 }
 
 /** Answers INIT. The kernel has queued it when mount(2) returns, so the read does not wait. */
-function handshake(descriptor: number): Negotiated {
+function handshake(descriptor: number, without: FeatureSet | undefined): Negotiated {
   const buffer = Buffer.alloc(REQUEST_BUFFER_BYTES);
   for (;;) {
     const lengthBytes = readSync(descriptor, buffer, 0, buffer.length, null);
     const { unique, init } = decodeInit(buffer.subarray(0, lengthBytes));
     let negotiation;
     try {
-      negotiation = negotiate(init);
+      negotiation = negotiate(init, without);
     } catch (error) {
       writevSync(descriptor, [replyHeader(unique, errnoNumber('EPROTO'), 0)]);
       throw error;

@@ -53,7 +53,10 @@ export interface OpenFlags {
 
 /** What an open answers. */
 export interface Opened {
-  /** Given back with every request on this open file. Images: 0 read-only, 1 writable; control files: a number of its own. */
+  /**
+   * Given back with every request on this open file, also to a later daemon. Images: how it was opened, below
+   * FIRST_CONTROL_HANDLE; control and status files: a number of its own from there on.
+   */
   readonly handle: number;
   /** Bypass the page cache (control and status files). */
   readonly directIo: boolean;
@@ -86,6 +89,9 @@ export interface FileSystemStatistics {
 export type Whence = 'data' | 'hole';
 /** Modes of fallocate that are served; others are EOPNOTSUPP before they come here. */
 export type AllocateMode = 'allocate' | 'allocate-keep-size' | 'punch-hole' | 'zero-range' | 'zero-range-keep-size';
+
+/** Handles from here on are of control and status files. */
+export const FIRST_CONTROL_HANDLE = 16;
 
 /** The root of the tree. */
 export const ROOT_NODE = 1;

@@ -17,10 +17,12 @@ import { connectionOf, mountDevice, resendRequests, type Connection, type Mounte
 import { Dispatcher } from './dispatcher.js';
 import type { Driver, DriverStatistics, EndReason, MountOptions } from './driver.js';
 import type { FileSystem } from './file-system.js';
+import type { FeatureSet } from './protocol/init.js';
 import { OwnMount } from './own-mount.js';
 import { backingFiles, Passthrough } from './passthrough.js';
 import { extendReadahead } from './readahead.js';
 import { Replies } from './replies.js';
+import { RequestRecords, type RecordDatabase } from './request-records.js';
 import { TroubleLog } from './trouble-log.js';
 import { withResolvers } from './with-resolvers.js';
 import { WorkerPool } from './worker-pool.js';
@@ -39,6 +41,8 @@ export interface KernelDriverSettings {
   /** How long after the mount the second one starts, milliseconds (worker-pool.ts). */
   readonly othersAfterMs?: number | undefined;
   readonly log: Log;
+  /** What this driver is to do without although the kernel offers it: for tests, and where a kernel is faulty. */
+  readonly without?: FeatureSet | undefined;
   /** Absent: the mount lives and dies with this process. */
   readonly succession?: Succession | undefined;
 }
@@ -51,6 +55,8 @@ export interface Succession {
   readonly connection: Connection | null;
   /** What becomes of the requests that the one before had taken: they are served, or get EIO. */
   readonly resent: 'serve' | 'refuse';
+  /** Where drivers of one mount leave word for each other. */
+  readonly database: RecordDatabase;
   /** The mount is there: from now on others can follow. */
   connected(connection: Connection): void;
   /** This driver can't go on. The next one takes over when this process has ended, which is to be at once. */
@@ -64,9 +70,9 @@ export interface KernelDriver extends Driver {
 }
 
 export function createKernelDriver(settings: KernelDriverSettings): KernelDriver {
-  const { workers = defaultWorkers(), othersAfterMs, log, succession } = settings;
+  const { workers = defaultWorkers(), othersAfterMs, log, without, succession } = settings;
   const pool = new WorkerPool(workers, { resent: succession?.resent, othersAfterMs });
-  return new Kernel(pool, log, succession);
+  return new Kernel(pool, log, without, succession);
 }
 
 function defaultWorkers(): number {
@@ -85,6 +91,7 @@ class Kernel implements KernelDriver {
   constructor(
     private readonly pool: WorkerPool,
     private readonly log: Log,
+    private readonly without: FeatureSet | undefined,
     private readonly succession: Succession | undefined,
   ) {
     const { promise, resolve } = withResolvers<EndReason>();
@@ -111,7 +118,7 @@ class Kernel implements KernelDriver {
   async start(fileSystem: FileSystem, options: MountOptions): Promise<void> {
     const { succession } = this;
     if (succession === undefined || succession.connection === null) {
-      const mounted = await mountDevice(options, succession?.descriptor);
+      const mounted = await mountDevice(options, { opened: succession?.descriptor, without: this.without });
       succession?.connected(connectionOf(mounted));
       await this.serve(mounted, fileSystem);
       return;
@@ -125,10 +132,11 @@ class Kernel implements KernelDriver {
     if (this.mount !== undefined) throw new LazydiskError('CONFLICT', 'A driver serves one mount in its life.');
     this.mount = new OwnMount(mounted.device, this.log);
     this.canBeFollowed = mounted.negotiated.canResend;
+    const records = await this.openRecords(mounted);
     const replies = new Replies(mounted.descriptor, this.log);
     const trouble = new TroubleLog(this.log);
     const passthrough = new Passthrough(backingFiles(mounted), this.log);
-    const dispatcher = new Dispatcher(fileSystem, replies, passthrough, this.log, trouble);
+    const dispatcher = new Dispatcher(fileSystem, replies, passthrough, this.log, trouble, records);
     this.dispatcher = dispatcher;
     const { ready, ended } = this.pool.start(mounted.descriptor, {
       request: (bytes) => void dispatcher.handle(bytes),
@@ -167,6 +175,12 @@ class Kernel implements KernelDriver {
       forwarded: this.pool.count(COUNT_FORWARDED),
       waitingReads: this.dispatcher?.waitingReads ?? 0,
     };
+  }
+
+  /** undefined: nobody can follow. */
+  private async openRecords({ id, negotiated }: MountedDevice): Promise<RequestRecords | undefined> {
+    if (this.succession === undefined || !negotiated.canResend) return undefined;
+    return RequestRecords.open(this.succession.database, id);
   }
 
   private fail(error: Error): void {

@@ -2,7 +2,8 @@
  * Listings of open folders. A listing is taken at the first page and kept until the folder is closed, so that pages fit
  * together whatever happens meanwhile; reading from the start again (rewinddir) takes a new one.
  *
- * Handles carry no state that matters: after a restart of the daemon, a handle that is not known gets a fresh listing.
+ * Handles carry no state that matters: a handle of an earlier daemon is not known here, and gets a fresh listing. Numbers
+ * begin beyond any that such a daemon may have given.
  */
 import type { Attributes, Caller, DirectoryEntry, FileSystem } from './file-system.js';
 import { ROOT_NODE } from './file-system.js';
@@ -11,6 +12,9 @@ import { encodeDirectoryPage, encodeDirectoryPagePlus, pageOf, type NamedEntry }
 
 /** A page with attributes is kept to about a hundred entries: each asks the file system. */
 const MAX_PAGE_WITH_ATTRIBUTES_BYTES = 16 * 1024;
+
+/** No daemon opens more folders in a millisecond. */
+const HANDLES_PER_MS = 1024;
 
 export interface PageRequest {
   readonly node: number;
@@ -22,9 +26,14 @@ export interface PageRequest {
 
 export class OpenDirectories {
   private readonly listings = new Map<number, Promise<readonly NamedEntry[]>>();
-  private nextHandle = 1;
+  private nextHandle: number;
 
-  constructor(private readonly fileSystem: FileSystem) {}
+  constructor(
+    private readonly fileSystem: FileSystem,
+    nowMs = Date.now(),
+  ) {
+    this.nextHandle = nowMs * HANDLES_PER_MS;
+  }
 
   open(): number {
     return this.nextHandle++;

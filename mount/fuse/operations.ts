@@ -2,9 +2,9 @@
  * Each operation of the protocol as a call of the file system, and its result as the body of a reply.
  */
 import type { Log } from '../../lib/util/log.js';
-import { messageOf } from '../../lib/util/errors.js';
-import { FsError } from './errno.js';
-import type { AttributeChanges, Caller, FileSystem } from './file-system.js';
+import { LazydiskError, messageOf } from '../../lib/util/errors.js';
+import { answerTo, FsError } from './errno.js';
+import { FIRST_CONTROL_HANDLE, type AttributeChanges, type Caller, type FileSystem } from './file-system.js';
 import { OpenDirectories } from './open-directories.js';
 import type { Passthrough } from './passthrough.js';
 import {
@@ -23,13 +23,34 @@ import type { Operation, SetAttributes } from './protocol/requests.js';
 /** Operations that a file system is asked for. */
 export type Served = Exclude<Operation, { kind: 'interrupt' | 'ignored' | 'refused' }>;
 
+/** Operations that must not be done twice. */
+export type OnceOnly = Extract<Served, { kind: 'mkdir' | 'create' | 'rmdir' | 'write' | 'flush' }>;
+
+/** Whether it is about a control (or status) file: then a signal of the caller ends the wait at once. */
+export function isControl(operation: Operation): boolean {
+  if (!('handle' in operation) || operation.kind === 'readdir' || operation.kind === 'releasedir') return false;
+  return operation.handle >= FIRST_CONTROL_HANDLE;
+}
+
+/** Whether it must not be done twice. A write to a disk may: nobody was told that it is done, and it says the same again. */
+export function isOnceOnly(operation: Served): operation is OnceOnly {
+  switch (operation.kind) {
+    case 'mkdir':
+    case 'create':
+    case 'rmdir':
+      return true;
+    case 'write':
+    case 'flush':
+      return isControl(operation);
+    default:
+      return false;
+  }
+}
+
 const NO_BODY = new Uint8Array(0);
 
 export class Operations {
   private readonly directories: OpenDirectories;
-  /** Handles of control files: the only ones whose requests a signal interrupts. */
-  private readonly controlHandles = new Set<number>();
-
   constructor(
     private readonly fileSystem: FileSystem,
     private readonly passthrough: Passthrough,
@@ -38,9 +59,38 @@ export class Operations {
     this.directories = new OpenDirectories(fileSystem);
   }
 
-  /** Whether a signal of the caller ends the wait at once. */
-  isControl(operation: Operation): boolean {
-    return 'handle' in operation && operation.kind !== 'readdir' && this.controlHandles.has(operation.handle);
+  /**
+   * A request of which an earlier daemon has begun what must not be done twice, and of which nobody knows how far it came.
+   * Names are made and removed as asked: where that is done already, it was this request. A command is not run again.
+   */
+  async complete(node: number, operation: OnceOnly, caller: Caller): Promise<Uint8Array> {
+    const { fileSystem } = this;
+    switch (operation.kind) {
+      case 'mkdir':
+        return this.perform(node, operation, caller).catch(async (error: unknown) => {
+          if (answerTo(error).name !== 'EEXIST') throw error;
+          return encodeEntry(await fileSystem.lookup(node, operation.name, caller));
+        });
+      case 'create':
+        return this.perform(node, operation, caller).catch(async (error: unknown) => {
+          if (answerTo(error).name !== 'EEXIST') throw error;
+          const attributes = await fileSystem.lookup(node, operation.name, caller);
+          const opened = await fileSystem.open(attributes.node, operation.flags, caller);
+          this.passthrough.opened(attributes.node, undefined);
+          return encodeCreated(attributes, opened);
+        });
+      case 'rmdir':
+        return this.perform(node, operation, caller).catch((error: unknown) => {
+          if (answerTo(error).name !== 'ENOENT') throw error;
+          return NO_BODY;
+        });
+      case 'write':
+      case 'flush':
+        throw new LazydiskError(
+          'IO',
+          'The daemon died while it ran this command, which may have been done or not: look before you give it again.',
+        );
+    }
   }
 
   /** The body of the reply; rejects with what answerTo understands. */
@@ -60,8 +110,7 @@ export class Operations {
       case 'create': {
         const { name, mode, flags } = operation;
         const { attributes, opened } = await fileSystem.create(node, name, mode, flags, caller);
-        if (opened.directIo) this.controlHandles.add(opened.handle);
-        else this.passthrough.opened(attributes.node, undefined);
+        if (!opened.directIo) this.passthrough.opened(attributes.node, undefined);
         return encodeCreated(attributes, opened);
       }
       case 'make-other':
@@ -79,10 +128,7 @@ export class Operations {
         return NO_BODY;
       case 'open': {
         const opened = await fileSystem.open(node, operation.flags, caller);
-        if (opened.directIo) {
-          this.controlHandles.add(opened.handle);
-          return encodeOpened(opened);
-        }
+        if (opened.directIo) return encodeOpened(opened);
         const backingId = this.passthrough.opened(node, opened.backing);
         return backingId === undefined ? encodeOpened(opened) : encodeOpenedPassthrough(opened, backingId);
       }
@@ -132,7 +178,7 @@ export class Operations {
 
   /** Nobody waits for a release: it goes on after the answer. */
   private release(node: number, handle: number): void {
-    if (!this.controlHandles.delete(handle)) this.passthrough.released(node);
+    if (handle < FIRST_CONTROL_HANDLE) this.passthrough.released(node);
     this.fileSystem.release(node, handle).catch((error: unknown) => {
       this.log.error(`fuse: closing node ${String(node)} failed: ${messageOf(error)}`);
     });

@@ -70,6 +70,10 @@ export class ControlClient implements ControlCommands {
     return (await this.post('record-profile', { image })) as BootProfile;
   }
 
+  async restart(program: string): Promise<void> {
+    await this.post('restart', { program });
+  }
+
   async unmount(): Promise<void> {
     await this.post('unmount', {});
   }

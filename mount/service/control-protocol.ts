@@ -50,6 +50,11 @@ export interface ControlCommands {
   imageStatus(image: string): Promise<ImageStatusDocument>;
   /** Unmounts; BUSY says who holds it. When it resolves, the mount is gone and the daemon is about to flush and end. */
   unmount(): Promise<void>;
+  /**
+   * Lets a daemon that runs `program` take the place of this one. Resolves when that is about to happen. BUSY: a command runs;
+   * UNSUPPORTED: nobody can take over.
+   */
+  restart(program: string): Promise<void>;
 }
 
 const image = z.string().min(1);
@@ -74,6 +79,7 @@ export const REQUESTS = {
   hydrate: z.strictObject({ image, number }),
   'record-profile': z.strictObject({ image }),
   unmount: z.strictObject({}),
+  restart: z.strictObject({ program: z.string().startsWith('/') }),
 } as const;
 
 export type RequestName = keyof typeof REQUESTS;

@@ -4,7 +4,7 @@
  *   GET  /status                  the whole mount
  *   GET  /images/NAME/status      one image
  *   GET  /commands/ID             a command, running or ended
- *   POST /commit /begin-commit /clone /revert /unlock /hydrate /record-profile /unmount    bodies as in control-protocol.ts
+ *   POST /commit /begin-commit /clone /revert /unlock /hydrate /record-profile /unmount /restart    bodies as in control-protocol.ts
  *
  * A request stays open for as long as its work takes (a commit may take hours); a client that goes away does not cancel it.
  * Only who may open the socket may ask: the file's mode is the whole of the access control.
@@ -144,6 +144,8 @@ async function post(name: RequestName, body: unknown, commands: ControlCommands)
     case 'unmount':
       checked(name, body);
       return await commands.unmount();
+    case 'restart':
+      return await commands.restart(checked(name, body).program);
   }
 }
 

@@ -43,6 +43,8 @@ export interface Supervised {
   /** How the daemon before this one ended; null for the first. */
   readonly predecessor: string | null;
   report(report: DaemonReport): void;
+  /** Whether it is there to hear it. */
+  isUp(): boolean;
   /** Ends this process at once, for the next daemon to take over. */
   makeWay(): void;
 }
@@ -96,6 +98,7 @@ function supervisedBy(order: ServeOrder, link: SupervisorLink): Supervised {
     resent,
     predecessor,
     report: (report) => void link.tell(report),
+    isUp: () => link.isUp,
     makeWay: () => process.kill(process.pid, 'SIGKILL'),
   };
 }

@@ -22,6 +22,9 @@ import type { Registry } from './registry.js';
 /** How long commands that run when the mount ends may take to come to their own end. */
 const COMMAND_GRACE_MS = 30_000;
 
+/** A daemon that is to be killed gives its answer first. One whose answer is lost is replaced all the same. */
+const ANSWER_FIRST_MS = 50;
+
 /** Something that is closed at the end; the name is for the log. */
 export interface Closer {
   readonly name: string;
@@ -32,8 +35,8 @@ export interface Closer {
 export interface MountStack {
   readonly driver: Driver;
   readonly fileSystem: FileSystem;
-  /** What the control files can do; the daemon adds unmount. */
-  readonly commands: Omit<ControlCommands, 'unmount'>;
+  /** What the control files can do; the daemon adds the rest. */
+  readonly commands: Omit<ControlCommands, 'unmount' | 'restart'>;
   /** Commands that have begun and not ended, also those that nobody waits for. */
   readonly running: () => readonly RunningCommand[];
   /** In the order of closing: what flushes first comes first. */
@@ -45,12 +48,21 @@ export interface DaemonParts {
   readonly mount: MountOptions;
   readonly stateDirectory: string;
   readonly repository: { readonly url: string; readonly endpoint: string | null };
-  /** null: nobody takes over when this daemon dies. */
-  readonly supervisorPid: number | null;
+  /** null: there is nobody to start another daemon. */
+  readonly supervisor: SupervisorHandle | null;
   readonly registry: Registry;
   readonly log: Log;
   /** Where SIGTERM and SIGINT come from; the process by default. */
   readonly signals?: SignalSource;
+}
+
+/** The supervisor, as its daemon needs it. */
+export interface SupervisorHandle {
+  readonly pid: number;
+  /** Whether another daemon can take over. Known once the mount is there. */
+  canReplace(): boolean;
+  /** Has this process killed, and another one started that runs `program`. */
+  replace(program: string): void;
 }
 
 export interface SignalSource {
@@ -82,7 +94,7 @@ export async function openMount(parts: DaemonParts): Promise<LiveMount> {
     await registry.add({
       mountpoint: mount.mountpoint,
       ...thisProcess(),
-      supervisor: parts.supervisorPid === null ? null : processNamed(parts.supervisorPid),
+      supervisor: parts.supervisor === null ? null : processNamed(parts.supervisor.pid),
       stateDirectory,
       socket: control.path,
       repository: parts.repository.url,
@@ -130,12 +142,34 @@ export async function serve(live: LiveMount): Promise<DaemonEnd> {
 
 /** Unmounts; BUSY names who holds the mount, or the command that runs. */
 async function unmount(parts: DaemonParts, running: ReadonlySet<string>): Promise<void> {
+  assertIdle(parts, running);
+  await parts.stack.driver.unmount();
+}
+
+/** Commands come to their end first: what one that is cut off has done is hard to tell. */
+function restart(parts: DaemonParts, running: ReadonlySet<string>, program: string): void {
+  const { supervisor, log } = parts;
+  if (supervisor?.canReplace() !== true) {
+    throw new LazydiskError(
+      'UNSUPPORTED',
+      supervisor === null
+        ? 'This mount has no supervisor that could start another daemon: it was mounted with --foreground.'
+        : 'Another daemon can’t take over here: that needs Linux 6.9 or later, and the kernel driver.',
+    );
+  }
+  assertIdle(parts, running);
+  log.info('Another daemon is to take over.', { program });
+  setTimeout(() => {
+    supervisor.replace(program);
+  }, ANSWER_FIRST_MS);
+}
+
+function assertIdle(parts: DaemonParts, running: ReadonlySet<string>): void {
   const [begun] = parts.stack.running().map(({ command, startedAt }) => `${command}, since ${startedAt}`);
   const work = begun ?? [...running][0];
   if (work !== undefined) {
     throw new LazydiskError('BUSY', `${parts.mount.mountpoint} is at work (${work}): wait until that is done.`);
   }
-  await parts.stack.driver.unmount();
 }
 
 /** The commands of the mount, and unmount, which is refused while one of them runs. */
@@ -166,6 +200,7 @@ function commandsOf(parts: DaemonParts): ControlCommands {
     status: () => commands.status(),
     imageStatus: (image) => commands.imageStatus(image),
     unmount: () => unmount(parts, running),
+    restart: (program) => new Promise((resolve) => resolve(restart(parts, running, program))),
   };
 }
 

@@ -7,8 +7,8 @@
  * do not count.
  */
 
-/** A daemon that died younger than this has died quickly. */
-export const QUICK_DEATH_MS = 10_000;
+/** A daemon that served for less than this has died quickly: what kills daemons is sent again before anything else. */
+export const QUICK_DEATH_MS = 1000;
 /** From this quick death in a row on, requests that are sent again are refused. */
 export const REFUSE_AFTER = 3;
 /** At this quick death in a row, no other daemon is started. */
@@ -20,8 +20,8 @@ const FIRST_DELAY_MS = 250;
 export type Resent = 'serve' | 'refuse';
 
 export interface Death {
-  /** From the start of the process to its end. */
-  readonly ageMs: number;
+  /** From when the mount was served to the end of the process; 0 when it was never served. */
+  readonly servedMs: number;
   /** It was ended to make room for the next. */
   readonly asked: boolean;
 }
@@ -31,8 +31,8 @@ export type Succession =
   | { readonly kind: 'give-up'; readonly quickDeaths: number };
 
 /** `quickDeaths`: those in a row before this one. */
-export function afterDeath(quickDeaths: number, { ageMs, asked }: Death): Succession {
-  if (asked || ageMs >= QUICK_DEATH_MS) return { kind: 'start', quickDeaths: 0, resent: 'serve', delayMs: 0 };
+export function afterDeath(quickDeaths: number, { servedMs, asked }: Death): Succession {
+  if (asked || servedMs >= QUICK_DEATH_MS) return { kind: 'start', quickDeaths: 0, resent: 'serve', delayMs: 0 };
   const quick = quickDeaths + 1;
   if (quick >= GIVE_UP_AFTER) return { kind: 'give-up', quickDeaths: quick };
   if (quick < REFUSE_AFTER) return { kind: 'start', quickDeaths: quick, resent: 'serve', delayMs: 0 };

@@ -42,6 +42,8 @@ class Supervisor {
   /** Asked to end, and no daemon was there to be told. */
   private endAsked = false;
   private quickDeaths = 0;
+  /** Since when the living daemon serves. */
+  private servedSinceMs: number | undefined;
 
   constructor(private program: string) {
     process.once('message', (settings: ServeOrder['settings']) => {
@@ -60,7 +62,6 @@ class Supervisor {
   }
 
   start({ resent, predecessor }: Start): void {
-    const startedMs = performance.now();
     const daemon = spawn(process.execPath, [this.program], {
       cwd: '/',
       detached: true,
@@ -90,17 +91,16 @@ class Supervisor {
     let how = 'it could not be started';
     daemon.once('error', (error) => {
       how = `it could not be started: ${error.message}`;
-      if (daemon.pid === undefined) this.died(how, { ageMs: 0, ended: false });
+      if (daemon.pid === undefined) this.died(how, false);
     });
     daemon.once('exit', (status, signal) => {
       how = signal ?? `exit status ${String(status)}`;
-      const ageMs = performance.now() - startedMs;
       // What it said before it ended may still be in the pipe: the pipe's end comes after it.
       if (daemon.connected)
         daemon.once('disconnect', () => {
-          this.died(how, { ageMs, ended });
+          this.died(how, ended);
         });
-      else this.died(how, { ageMs, ended });
+      else this.died(how, ended);
     });
   }
 
@@ -113,6 +113,7 @@ class Supervisor {
       case 'ready':
         if (this.state === 'starting') this.tell(report);
         this.state = 'serving';
+        this.servedSinceMs = performance.now();
         return;
       case 'failed':
         // A successor's failure is in the log, and its end tells the rest.
@@ -127,7 +128,7 @@ class Supervisor {
     }
   }
 
-  private died(how: string, { ageMs, ended }: { ageMs: number; ended: boolean }): void {
+  private died(how: string, ended: boolean): void {
     this.daemon = undefined;
     this.order = undefined;
     if (ended) return this.leave(0);
@@ -137,7 +138,9 @@ class Supervisor {
       this.note('error', 'The daemon died, and this kernel can’t send requests again: the mount is given up.', { how });
       return this.leave(1);
     }
-    const next = afterDeath(this.quickDeaths, { ageMs, asked: this.state === 'restarting' });
+    const servedMs = this.servedSinceMs === undefined ? 0 : performance.now() - this.servedSinceMs;
+    this.servedSinceMs = undefined;
+    const next = afterDeath(this.quickDeaths, { servedMs, asked: this.state === 'restarting' });
     this.quickDeaths = next.quickDeaths;
     if (next.kind === 'give-up') {
       const times = next.quickDeaths;

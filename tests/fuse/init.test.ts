@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { decodeInit, negotiate, type KernelInit } from '../../mount/fuse/protocol/init.js';
+import { decodeInit, negotiate, parseFeatures, type KernelInit } from '../../mount/fuse/protocol/init.js';
 import { Opcode } from '../../mount/fuse/protocol/opcodes.js';
 import { body, requestBytes } from './request-bytes.js';
 
@@ -35,6 +35,39 @@ function agreed(kernel: KernelInit) {
   if (negotiation.kind !== 'agreed') throw new Error('not agreed');
   return { reply: Buffer.from(negotiation.reply), negotiated: negotiation.negotiated };
 }
+
+describe('features to do without', () => {
+  it('are not agreed on, each by its name, and nothing else is left out', () => {
+    const all = negotiate(ALL);
+    if (all.kind !== 'agreed') throw new Error('not agreed');
+    const names = ['async-read', 'async-dio', 'parallel-dirops', 'readdirplus', 'passthrough', 'resend'];
+    const bits = names.map((name) => {
+      const some = negotiate(ALL, parseFeatures(name));
+      if (some.kind !== 'agreed') throw new Error('not agreed');
+      const left = [all.negotiated.flags ^ some.negotiated.flags, all.negotiated.flags2 ^ some.negotiated.flags2];
+      const { canResend, canPassThrough } = some.negotiated;
+      expect({ name, canResend, canPassThrough }).toEqual({
+        name,
+        canResend: name !== 'resend',
+        canPassThrough: name !== 'passthrough',
+      });
+      return left;
+    });
+    expect(bits).toEqual([
+      [1 << 0, 0],
+      [1 << 15, 0],
+      [1 << 18, 0],
+      [(1 << 13) | (1 << 14), 0],
+      [0, 1 << 5],
+      [0, 1 << 7],
+    ]);
+  });
+
+  it('are refused when their name is unknown', () => {
+    expect(() => parseFeatures('resend,magic')).toThrow(/magic.*async-read/);
+    expect([...parseFeatures('')]).toEqual([]);
+  });
+});
 
 describe('negotiate', () => {
   it('asks for requests of 1 MiB and for 4096 of them in the background', () => {

@@ -73,6 +73,10 @@ class FakeCommands implements ControlCommands {
     this.asked.push(['recordProfile', image]);
     return Promise.resolve(PROFILE);
   };
+  restart: ControlCommands['restart'] = (program) => {
+    this.asked.push(['restart', program]);
+    return Promise.resolve();
+  };
   unmount: ControlCommands['unmount'] = () => {
     this.asked.push(['unmount']);
     return Promise.resolve();
@@ -133,6 +137,7 @@ test('every command arrives with its arguments and brings its answer back', asyn
   expect(await client.hydrate('vm')).toEqual(HYDRATED);
   expect(await client.hydrate('vm', 2)).toEqual(HYDRATED);
   expect(await client.recordProfile('vm')).toEqual(PROFILE);
+  await client.restart('/usr/lib/daemon.js');
   await client.unmount();
   expect(commands.asked).toEqual([
     ['commit', 'vm', { label: 'after update', as: 'new' }],
@@ -150,6 +155,7 @@ test('every command arrives with its arguments and brings its answer back', asyn
     ['hydrate', 'vm', undefined],
     ['hydrate', 'vm', 2],
     ['recordProfile', 'vm'],
+    ['restart', '/usr/lib/daemon.js'],
     ['unmount'],
   ]);
   expect(await client.status()).toEqual({ schemaVersion: 1 });

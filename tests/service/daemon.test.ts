@@ -88,7 +88,7 @@ function setUp(
     },
     mount: { mountpoint: '/nowhere', source: 'file:///r', allowOther: false, readOnly: false },
     stateDirectory: folder,
-    supervisorPid: null,
+    supervisor: null,
     repository: { url: 'file:///r', endpoint: null },
     registry,
     log,

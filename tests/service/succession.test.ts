@@ -7,11 +7,11 @@ import {
   type Succession,
 } from '../../mount/service/succession.js';
 
-/** What follows each of `count` deaths in a row, at an age each. */
-function lineage(count: number, ageMs: number, asked = false): Succession[] {
+/** What follows each of `count` deaths in a row, each after so long a service. */
+function lineage(count: number, servedMs: number, asked = false): Succession[] {
   let quickDeaths = 0;
   return Array.from({ length: count }, () => {
-    const next = afterDeath(quickDeaths, { ageMs, asked });
+    const next = afterDeath(quickDeaths, { servedMs, asked });
     ({ quickDeaths } = next);
     return next;
   });
@@ -25,7 +25,7 @@ test('a daemon that served for a while is followed at once, however often', () =
 
 test('deaths that were asked for do not count', () => {
   for (const next of lineage(100, 0, true)) expect(next).toMatchObject({ kind: 'start', delayMs: 0 });
-  expect(afterDeath(GIVE_UP_AFTER - 1, { ageMs: 0, asked: true })).toMatchObject({ kind: 'start', quickDeaths: 0 });
+  expect(afterDeath(GIVE_UP_AFTER - 1, { servedMs: 0, asked: true })).toMatchObject({ kind: 'start', quickDeaths: 0 });
 });
 
 test('quick deaths in a row: requests are served again, then refused, then no daemon is started any more', () => {
@@ -42,5 +42,5 @@ test('the waits between quick deaths are within two seconds in all', () => {
 });
 
 test('a daemon that lives long makes up for the quick deaths before it', () => {
-  expect(afterDeath(GIVE_UP_AFTER - 1, { ageMs: QUICK_DEATH_MS, asked: false })).toMatchObject({ quickDeaths: 0 });
+  expect(afterDeath(GIVE_UP_AFTER - 1, { servedMs: QUICK_DEATH_MS, asked: false })).toMatchObject({ quickDeaths: 0 });
 });

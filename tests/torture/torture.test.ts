@@ -117,7 +117,7 @@ async function tryCommit(mounted: MountedTest, image: string): Promise<void> {
 }
 
 /** A daemon that dies young six times in a row is given up, and rightly: two in a row are enough here. */
-const QUICK_DEATH_MS = 12_000;
+const QUICK_DEATH_MS = 3_000;
 let quickKills = 0;
 let lastKillMs = 0;
 

@@ -49,6 +49,32 @@ const WANTED =
 const NEEDED = MAX_PAGES;
 const WANTED_2 = PASSTHROUGH | HAS_RESEND;
 
+/** What can be done without, by the names under which it is left out. */
+const FEATURES = {
+  'async-read': { flags: ASYNC_READ, flags2: 0 },
+  'async-dio': { flags: ASYNC_DIO, flags2: 0 },
+  'parallel-dirops': { flags: PARALLEL_DIROPS, flags2: 0 },
+  readdirplus: { flags: DO_READDIRPLUS | READDIRPLUS_AUTO, flags2: 0 },
+  passthrough: { flags: 0, flags2: PASSTHROUGH },
+  resend: { flags: 0, flags2: HAS_RESEND },
+} as const;
+
+/** Names of features, each once. */
+export type FeatureSet = ReadonlySet<keyof typeof FEATURES>;
+
+/** Parses `resend,passthrough`: names of features that this driver is to do without. USAGE names the unknown one. */
+export function parseFeatures(text: string): FeatureSet {
+  const names = text.split(',').filter((name) => name !== '');
+  for (const name of names) {
+    if (Object.hasOwn(FEATURES, name)) continue;
+    throw new LazydiskError(
+      'USAGE',
+      `There is no FUSE feature ${JSON.stringify(name)} to do without: name some of ${Object.keys(FEATURES).join(', ')}.`,
+    );
+  }
+  return new Set(names as (keyof typeof FEATURES)[]);
+}
+
 /** With 64, reads that wait for a store that is away would stop the local reads of every other image. */
 const MAX_BACKGROUND = 4096;
 /** From here on the kernel gives up readahead. */
@@ -107,8 +133,8 @@ export function decodeInit(request: Uint8Array): { unique: bigint; init: KernelI
   };
 }
 
-/** Decides what to use of what the kernel offers. UNSUPPORTED when that is too little. */
-export function negotiate(kernel: KernelInit): Negotiation {
+/** Decides what to use of what the kernel offers, but for `without`. UNSUPPORTED when that is too little. */
+export function negotiate(kernel: KernelInit, without: FeatureSet = new Set()): Negotiation {
   if (kernel.major > MAJOR)
     return { kind: 'again', reply: initReply({ minor: NEWEST_MINOR, readahead: 0, flags: 0, flags2: 0 }) };
   if (kernel.major < MAJOR || kernel.minor < OLDEST_MINOR) {
@@ -122,8 +148,11 @@ export function negotiate(kernel: KernelInit): Negotiation {
     throw new LazydiskError('UNSUPPORTED', 'The kernel does not offer FUSE requests of 1 MiB (MAX_PAGES).');
   }
   const minor = Math.min(kernel.minor, NEWEST_MINOR);
-  const flags = (WANTED & kernel.flags) >>> 0;
-  const flags2 = (flags & INIT_EXT) === 0 ? 0 : (WANTED_2 & kernel.flags2) >>> 0;
+  const left = [...without].map((name) => FEATURES[name]);
+  const masked = left.reduce((mask, feature) => mask | feature.flags, 0);
+  const masked2 = left.reduce((mask, feature) => mask | feature.flags2, 0);
+  const flags = (WANTED & kernel.flags & ~masked) >>> 0;
+  const flags2 = (flags & INIT_EXT) === 0 ? 0 : (WANTED_2 & kernel.flags2 & ~masked2) >>> 0;
   const readahead = Math.min(kernel.maxReadaheadBytes, MAX_DATA_BYTES);
   return {
     kind: 'agreed',

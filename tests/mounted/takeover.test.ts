@@ -1,0 +1,173 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GIVE_UP_AFTER, QUICK_DEATH_MS } from '../../mount/service/succession.js';
+import { cleanUpAfter } from '../helpers/cleanup.js';
+import { readRange } from '../helpers/contents.js';
+import { testDriver } from '../helpers/driver.js';
+import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
+import { mountAgain, mountRepository, type MountedTest } from '../helpers/mounts.js';
+import { childrenOf, isAlive, start } from '../helpers/processes.js';
+import { lazydisk, lazydiskJson } from '../helpers/program.js';
+import { waitFor } from '../helpers/waiting.js';
+
+const FIO = [
+  ...['--name=v', '--rw=randrw', '--bs=4k', '--size=32M', '--ioengine=libaio', '--iodepth=16', '--direct=1'],
+  ...['--verify=crc32c', '--verify_fatal=1', '--do_verify=1', '--verify_state_save=0', '--time_based', '--runtime=10'],
+];
+
+const describeTakeover = testDriver === 'kernel' ? describe : describe.skip;
+
+async function messages(mounted: MountedTest): Promise<string[]> {
+  const text = await readFile(join(mounted.stateDirectory, 'daemon.log'), 'utf8');
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { message: string }).message);
+}
+
+const count = (list: readonly string[], message: string): number => list.filter((each) => each === message).length;
+const TAKEN_OVER = 'Taking over from a daemon that is gone.';
+
+/** Resolves once a daemon other than `former` serves; its pid. */
+async function successor(mounted: MountedTest, former: number): Promise<number> {
+  let pid = former;
+  await waitFor('another daemon serves', async () => {
+    const { status, stdout } = await lazydisk(['status', mounted.mountpoint, '--json'], {
+      env: mounted.repository.env,
+    });
+    if (status === 0) ({ daemonPid: pid } = JSON.parse(stdout) as { daemonPid: number });
+    return pid !== former;
+  });
+  return pid;
+}
+
+describeTakeover('the death of a daemon', () => {
+  cleanUpAfter('each');
+  let mounted: MountedTest;
+  let name: string;
+  beforeEach(async () => {
+    const made = await repositoryWithImage('file');
+    name = made.name;
+    mounted = await mountRepository({ repository: made.repository });
+  }, 60_000);
+
+  // S56
+  test('is not seen by a program that reads and writes: no error, and every byte is as it was written', async () => {
+    const fio = start('fio', [`--filename=${mounted.path(name)}`, ...FIO]);
+    let daemon = mounted.daemonPid;
+    for (let kill = 0; kill < 3; kill++) {
+      await waitFor('fio is at work, and the daemon did not die quickly', async () => {
+        const { hits, startedMs } = await mounted.status();
+        return hits > 200 && Date.now() - startedMs > 2 * QUICK_DEATH_MS;
+      });
+      await mounted.killDaemon();
+      daemon = await successor(mounted, daemon);
+    }
+    const ended = await fio.ended;
+    expect({ status: ended.status, stderr: ended.stderr }).toEqual({ status: 0, stderr: '' });
+    expect(ended.stdout).toContain('err= 0');
+    expect(count(await messages(mounted), TAKEN_OVER)).toBe(3);
+    await mounted.unmount();
+  }, 120_000);
+
+  test('leaves node ids, open descriptors and what was written as they were, and commits go on', async () => {
+    const file = await open(mounted.path(name), 'r+');
+    const listing = await open(mounted.path(name, 'status'), 'r');
+    await file.write('before', 4096);
+    const before = await file.stat();
+    await mounted.killDaemon();
+    await file.write('after!', 8192);
+    const bytes = Buffer.alloc(4102);
+    await file.read(bytes, 0, bytes.length, 4096);
+    expect([bytes.toString('latin1', 0, 6), bytes.toString('latin1', 4096)]).toEqual(['before', 'after!']);
+    expect((await file.stat()).ino).toBe(before.ino);
+    expect(JSON.parse((await listing.readFile()).toString())).toMatchObject({ image: name });
+    await file.close();
+    await listing.close();
+    const { number } = await commit(mounted, name);
+    expect((await readRange(mounted.path(name, `${String(number)}.raw`), 4096, 6)).toString()).toBe('before');
+  }, 60_000);
+
+  // S19
+  test('when the supervisor has died before it: the next mount has every acknowledged write', async () => {
+    const file = await open(mounted.path(name), 'r+');
+    process.kill(mounted.supervisorPid, 'SIGKILL');
+    await waitFor('the supervisor is gone', () => !isAlive(mounted.supervisorPid));
+    await file.write('served without a supervisor', 4096);
+    await waitFor('the daemon has noticed', async () =>
+      (await messages(mounted)).some((message) => message.startsWith('The supervisor is gone')),
+    );
+    process.kill(mounted.daemonPid, 'SIGKILL');
+    await waitFor('the daemon is gone', () => !isAlive(mounted.daemonPid));
+    await expect(file.write('x', 0)).rejects.toMatchObject({ code: expect.stringMatching(/ENOTCONN|ECONNABORTED/) });
+    await file.close();
+    const again = await mountAgain(mounted);
+    expect((await readRange(again.path(name), 4096, 27)).toString()).toBe('served without a supervisor');
+  }, 60_000);
+
+  // S57
+  test('again and again is given up after a bounded number of tries: requests fail, and the log says why', async () => {
+    const file = await open(mounted.path(name), 'r+');
+    let kills = 0;
+    await waitFor(
+      'the supervisor gives up',
+      async () => {
+        const [pid] = await childrenOf(mounted.supervisorPid);
+        if (pid !== undefined) {
+          process.kill(pid, 'SIGKILL');
+          await waitFor('it is gone', () => !isAlive(pid));
+          kills++;
+        }
+        return !isAlive(mounted.supervisorPid);
+      },
+      { timeoutMs: 30_000 },
+    );
+    expect(kills).toBe(GIVE_UP_AFTER);
+    await expect(file.read(Buffer.alloc(4096), 0, 4096, 16 * MIB)).rejects.toMatchObject({
+      code: expect.stringMatching(/ENOTCONN|ECONNABORTED/),
+    });
+    await file.close();
+    expect((await messages(mounted)).at(-1)).toMatch(/again and again/);
+    const again = await mountAgain(mounted);
+    expect((await readRange(again.path(name), 0, 4096)).length).toBe(4096);
+  }, 60_000);
+});
+
+describeTakeover('lazydisk restart', () => {
+  cleanUpAfter('each');
+
+  test('lets another daemon take over a mount in use, and one that is not in use ends in order afterwards', async () => {
+    const { repository, name } = await repositoryWithImage('file');
+    const mounted = await mountRepository({ repository });
+    const file = await open(mounted.path(name), 'r+');
+    await file.write('kept', 4096);
+    const { env } = repository;
+    const restarted = await lazydiskJson(['restart', mounted.mountpoint], { env });
+    const { daemonPid } = await mounted.status();
+    expect(restarted).toEqual({ mountpoint: mounted.mountpoint, daemonPid, formerPid: mounted.daemonPid });
+    expect(daemonPid).not.toBe(mounted.daemonPid);
+    const bytes = Buffer.alloc(4);
+    await file.read(bytes, 0, 4, 4096);
+    expect(bytes.toString()).toBe('kept');
+    await file.close();
+    await mounted.unmount();
+    expect(isAlive(daemonPid)).toBe(false);
+    expect((await messages(mounted)).at(-1)).toBe('Ended.');
+  }, 60_000);
+
+  test('is refused where nobody can take over; such a mount says so at its start, and ends with its daemon', async () => {
+    const { repository, name } = await repositoryWithImage('file');
+    const mounted = await mountRepository({ repository, env: { LAZYDISK_FUSE_WITHOUT: 'resend,passthrough' } });
+    const { env } = repository;
+    expect(await lazydisk(['restart', mounted.mountpoint], { env })).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('6.9'),
+    });
+    expect((await readRange(mounted.path(name), 0, 4096)).length).toBe(4096);
+    await mounted.killDaemon();
+    await waitFor('the supervisor has ended', () => !isAlive(mounted.supervisorPid));
+    await expect(readRange(mounted.path(name), 0, 1)).rejects.toThrow(/ENOTCONN|ECONNABORTED/);
+    expect((await messages(mounted)).at(-1)).toMatch(/can’t send requests again/);
+  }, 60_000);
+});
