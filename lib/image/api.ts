@@ -238,6 +238,8 @@ export interface Catalogue {
   readonly health: () => Health;
   /** Names, ascending, at most a second old. */
   names(signal?: AbortSignal): Promise<readonly string[]>;
+  /** Asks what the first look at a mount will want to know: names, and the newest records where the images are few. */
+  lookAhead(): Promise<void>;
   /** undefined: no such image. */
   find(name: string, signal?: AbortSignal): Promise<Image | undefined>;
   /** A new image (mkdir): takes its lock. EXISTS, USAGE (name), READ_ONLY, UNREACHABLE. */

@@ -56,6 +56,8 @@ export interface CatalogueOptions {
 
 /** How long the start waits for the store to say whether an interrupted commit has happened, milliseconds. */
 const RECONCILE_MS = 3000;
+/** A look ahead reads the records of at most so many images: it is made for the one that is opened next. */
+const MOST_AHEAD = 16;
 
 /** Opens the heads of the state directory. DAMAGED names the file that can't be read. */
 export async function openCatalogue(options: CatalogueOptions): Promise<Catalogue> {
@@ -135,6 +137,12 @@ class LocalCatalogue implements Catalogue {
     const local = [...this.images.values()].filter((image) => image.ownHead !== undefined).map((image) => image.name);
     const listed = await this.listings.names(signal, local.length > 0 ? local : undefined);
     return [...new Set([...listed, ...local])].filter(isImageName).sort();
+  }
+
+  async lookAhead(): Promise<void> {
+    const newest = await this.listings.newest(this.closing.signal);
+    if (newest.length > MOST_AHEAD) return;
+    await Promise.all(newest.map(({ image, number }) => this.listings.record(image, number, this.closing.signal)));
   }
 
   async find(name: string, signal?: AbortSignal): Promise<LocalImage | undefined> {

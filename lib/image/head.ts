@@ -15,6 +15,7 @@ import { LazydiskError, messageOf } from '../util/errors.js';
 import type { Head, HeadOwner } from './api.js';
 import type { Attendances, Subject } from './attendance.js';
 import type { Base, BaseTree } from './base.js';
+import { HeadAttendance } from './head-attendance.js';
 import { HeadDisk } from './head-disk.js';
 import type { HeadDiskParts } from './head-state.js';
 import type { HeadRecord, ListedLayer } from './head-record.js';
@@ -48,9 +49,7 @@ export class LocalHead implements Head {
   private readonly madeMs: number;
   private readonly claim: WriterClaim;
   private opens = 0;
-  private exposures = 0;
-  /** The base that is attended while the head is exposed. */
-  private attended: Base | undefined;
+  private readonly attendance: HeadAttendance;
   private replacing = false;
   private writers = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -63,6 +62,7 @@ export class LocalHead implements Head {
   ) {
     this.madeMs = parts.now();
     this.claim = new WriterClaim(parts, kept);
+    this.attendance = new HeadAttendance(parts.attendances);
   }
 
   /** The head of an image that has a snapshot and was never written here. Makes no files. */
@@ -203,17 +203,13 @@ export class LocalHead implements Head {
 
   expose(key: number): Promise<void> {
     this.disk.expose(key);
-    if (this.exposures++ > 0) return Promise.resolve();
-    this.attended = this.disk.currentBase;
-    this.parts.attendances.enter(this.attended, this.subject());
+    this.attendance.enter(this.disk.currentBase, this.subject());
     return Promise.resolve();
   }
 
   conceal(key: number): Promise<void> {
     this.disk.conceal(key);
-    if (--this.exposures > 0 || this.attended === undefined) return Promise.resolve();
-    this.parts.attendances.leave(this.attended);
-    this.attended = undefined;
+    this.attendance.leave();
     return Promise.resolve();
   }
 
@@ -232,8 +228,14 @@ export class LocalHead implements Head {
   async openForWriting(signal?: AbortSignal): Promise<void> {
     await this.inTurn(async () => {
       if (this.writers === 0) this.disk.recover();
-      await this.ensureLock(signal);
-      if (this.record.layers.length === 0) await this.pushLayer([]);
+      this.attendance.enter(this.disk.currentBase, this.subject());
+      try {
+        await this.ensureLock(signal);
+        if (this.record.layers.length === 0) await this.pushLayer([]);
+      } catch (error) {
+        this.attendance.leave();
+        throw error;
+      }
     });
     this.writers++;
     this.startRounds();
@@ -241,6 +243,7 @@ export class LocalHead implements Head {
 
   closeForWriting(): void {
     this.writers--;
+    this.attendance.leave();
   }
 
   /** A first layer on a new image: `disk.raw` has been made. */
@@ -299,10 +302,7 @@ export class LocalHead implements Head {
       }
       base.touches.takeOver(this.disk.currentBase.touches);
       const old = await this.disk.switchBase(base, dropped);
-      if (this.attended !== undefined) {
-        this.parts.attendances.move(this.attended, base, this.subject());
-        this.attended = base;
-      }
+      this.attendance.move(base, this.subject());
       await this.disk.retire(dropped);
       await this.parts.bases.release(old);
       await this.claim.tell();

@@ -63,6 +63,16 @@ export class Listings {
     );
   }
 
+  /** The newest snapshot of each image, as the names' listing says. */
+  async newest(signal?: AbortSignal): Promise<{ image: string; number: number }[]> {
+    await this.names(signal);
+    const images = [...(this.summed?.images.values() ?? [])];
+    return images.flatMap(({ image, snapshots }) => {
+      const last = snapshots.at(-1);
+      return last === undefined ? [] : { image, number: last.number };
+    });
+  }
+
   listing(image: string, signal?: AbortSignal, fallback?: ImageListing): Promise<ImageListing> {
     const key = `image/${image}`;
     const { repository } = this.parts;

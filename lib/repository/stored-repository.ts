@@ -31,6 +31,7 @@ import { isLiving, listedImages, NO_IMAGE } from './listings.js';
 import { readLock, releaseLock, takeLock, updateLock } from './locks.js';
 import { readDocument } from './read-document.js';
 import { PUBLISH_WINDOW_MS, Reliance } from './reliance.js';
+import { SingleFlight } from './single-flight.js';
 import { StoredSnapshotWriter } from './snapshot-writer.js';
 import { StoredTrees } from './trees.js';
 
@@ -44,13 +45,14 @@ export class StoredRepository implements Repository {
   /** What the marker allows writers; asked again before the first write, since an upgrade may have come since. */
   #allows: readonly string[];
   #putsAreExclusive = false;
+  readonly #probing = new SingleFlight<void>();
 
   constructor(
     readonly store: ObjectStore,
     /** What `lazydisk.json` says; may be kept to open the repository while the store is away. */
     readonly marker: RepositoryMarker,
-    /** Its bytes when they have just been read: the probe for If-None-Match need not read them again. */
-    private readonly freshMarker?: Buffer,
+    /** Its bytes when they have just been read: the first probe for If-None-Match need not read them again. */
+    private freshMarker?: Buffer,
     /** Measures what must not take too long between reading and publishing. */
     private readonly startStopwatch: () => Stopwatch = systemStopwatch,
   ) {
@@ -93,9 +95,20 @@ export class StoredRepository implements Repository {
     return record;
   }
 
+  /** The same repository, just opened, on another view of its store. */
+  through(store: ObjectStore): StoredRepository {
+    return new StoredRepository(store, this.marker, this.freshMarker, this.startStopwatch);
+  }
+
   async assertExclusivePuts(signal?: AbortSignal): Promise<void> {
-    if (this.#putsAreExclusive) return;
-    const bytes = this.freshMarker ?? (await this.#get(MARKER_KEY, 'lazydisk.json', signal));
+    if (!this.#putsAreExclusive) await this.#probing.run('', (shared) => this.#probe(shared), signal);
+  }
+
+  async #probe(signal: AbortSignal): Promise<void> {
+    const fresh = this.freshMarker;
+    // A later probe would put back what an upgrade has changed, where If-None-Match is ignored.
+    this.freshMarker = undefined;
+    const bytes = fresh ?? (await this.#get(MARKER_KEY, 'lazydisk.json', signal));
     const marker = decodeMarker(bytes);
     if (marker.repositoryId !== this.id) {
       throw new LazydiskError(

@@ -8,6 +8,7 @@
 import { join } from 'node:path';
 import type { RepositoryMarker } from '../../lib/format/marker.js';
 import { openRepository } from '../../lib/repository/repository.js';
+import type { StoredRepository } from '../../lib/repository/stored-repository.js';
 import { hasCode } from '../../lib/util/errors.js';
 import type { MountSettings } from '../service/settings.js';
 import {
@@ -29,7 +30,8 @@ export interface ChosenState {
   readonly state: StateDirectory;
   readonly identity: RepositoryIdentity;
   readonly marker: RepositoryMarker;
-  readonly degraded: boolean;
+  /** As it has just been opened, on a view of the store that waits for this start only. null: the store is away. */
+  readonly repository: StoredRepository | null;
 }
 
 export async function chooseState(
@@ -44,7 +46,7 @@ export async function chooseState(
     settings.stateDirectory === null
       ? await findStateDirectory(root, settings.repository, settings.endpoint)
       : await readStateDirectory(settings.stateDirectory);
-  const { marker, degraded } = await findMarker(settings, store, known);
+  const { marker, repository } = await findMarker(settings, store, known);
   const identity: RepositoryIdentity = {
     repositoryUrl: settings.repository,
     endpoint: settings.endpoint,
@@ -53,21 +55,22 @@ export async function chooseState(
   };
   // A repository that was made anew at the same URL is another one, with a directory of its own.
   const path = await checkPlacement(settings.stateDirectory ?? join(root, marker.repositoryId), rules);
-  return { state: await openStateDirectory(path, identity), identity, marker, degraded };
+  return { state: await openStateDirectory(path, identity), identity, marker, repository };
 }
 
 async function findMarker(
   settings: MountSettings,
   store: StackedStore,
   known: StateDirectory | undefined,
-): Promise<{ marker: RepositoryMarker; degraded: boolean }> {
+): Promise<Pick<ChosenState, 'marker' | 'repository'>> {
   const stands = known?.record.repositoryUrl === settings.repository ? known.record.marker : undefined;
   try {
     const view = store.withTimeout(stands === undefined ? FIRST_START_MS : KNOWN_START_MS);
-    return { marker: (await openRepository(view)).marker, degraded: false };
+    const repository = await openRepository(view);
+    return { marker: repository.marker, repository };
   } catch (error) {
     if (stands === undefined || !hasCode(error, 'UNREACHABLE')) throw error;
-    return { marker: stands, degraded: true };
+    return { marker: stands, repository: null };
   }
 }
 

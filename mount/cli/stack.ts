@@ -6,8 +6,8 @@
  * mount/service/daemon.ts mounts and serves. What was opened before a step that fails is closed again, in reverse order.
  */
 import { join } from 'node:path';
-import type { RepositoryMarker } from '../../lib/format/marker.js';
 import { FlatFiles } from '../../lib/image/flat-files.js';
+import type { Catalogue } from '../../lib/image/api.js';
 import { openCatalogue } from '../../lib/image/catalogue.js';
 import { LocalPlaces } from '../../lib/mirror/known-places.js';
 import { LocalDatabase } from '../../lib/mirror/local-database.js';
@@ -94,7 +94,7 @@ export async function openMountFromSettings(
     protectProcess(log);
     const parts = { settings, registry, environment, supervised, succession, driver, store, chosen, database };
     const { live, survivable } = await mountLayers({ ...parts, log, opened, keep });
-    return { live, degraded: chosen.degraded, survivable, log };
+    return { live, degraded: chosen.repository === null, survivable, log };
   } catch (error) {
     log?.error('Mounting failed.', { error });
     // mountLayers leaves what it opened to openMount once that has begun: closing twice does nothing.
@@ -125,7 +125,7 @@ async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable:
   const { settings, registry, environment, supervised, succession, driver, store, chosen, database } = parts;
   const { log, opened, keep } = parts;
   const state = await refreshStateDirectory(chosen.state, chosen.identity);
-  const repository = await openForService(store, settings, chosen.marker);
+  const repository = await openForService(store, settings, chosen);
   if (supervised !== undefined && supervised.connection !== null) {
     const { predecessor, resent } = supervised;
     log.warn('Taking over from a daemon that is gone.', { reason: predecessor, resent });
@@ -163,6 +163,7 @@ async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable:
     profile: settings.profile,
     log,
   });
+  if (chosen.repository !== null) lookAhead(repository, catalogue, settings);
   const flats = keep('flat files', await FlatFiles.open(join(cacheDirectory, 'flat')));
   keep('catalogue', { close: () => catalogue.close(CLOSE_TIMEOUT_MS) });
   const tree = await createTree({
@@ -233,10 +234,21 @@ function createDriver(
 }
 
 /** The repository on the view of the store that waits as long as guests are to wait. The marker is known: no request. */
-function openForService(
+async function openForService(
   store: StackedStore,
   settings: MountSettings,
-  marker: RepositoryMarker,
+  { repository, marker }: ChosenState,
 ): Promise<StoredRepository> {
-  return openRepository(store.withTimeout(settings.timeoutMs), { marker });
+  const view = store.withTimeout(settings.timeoutMs);
+  return repository?.through(view) ?? openRepository(view, { marker });
+}
+
+/**
+ * What the first open will ask of the store, asked while the mount is being made: whether puts are exclusive, and what there
+ * is. Nobody waits for it, and what fails is asked again when it is needed. A store that is away is left alone.
+ */
+function lookAhead(repository: StoredRepository, catalogue: Catalogue, settings: MountSettings): void {
+  const asked = [catalogue.lookAhead()];
+  if (!settings.readOnly) asked.push(repository.assertExclusivePuts());
+  for (const question of asked) question.catch(() => undefined);
 }

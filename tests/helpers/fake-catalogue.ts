@@ -36,6 +36,10 @@ interface Snapshot {
 }
 
 export class FakeCatalogue implements Catalogue {
+  lookAhead(): Promise<void> {
+    return Promise.resolve();
+  }
+
   readonly images = new Map<string, FakeImage>();
   readonly counts: FakeCounts = { finds: 0, exposed: new Map() };
   /** The time of everything that happens, moved on by one at each event. */

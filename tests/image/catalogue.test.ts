@@ -287,3 +287,28 @@ test('a commit does not begin while a revert runs', async () => {
   expect(await firstByte(await image.head())).toBe(outcomes[0] === 'BUSY' ? 9 : 1);
   await world.close();
 });
+
+test('after a look ahead, the first lookup of an image and its head asks the store for nothing', async () => {
+  const maker = await ImageWorld.open(temporaryFolder('maker'));
+  await withImage(maker, 1);
+  await maker.close();
+  const world = await ImageWorld.open(temporaryFolder('fresh'), { store: maker.store, stateId: 'b'.repeat(32) });
+  await world.catalogue.lookAhead();
+  maker.store.resetCounts();
+  const head = await (await world.catalogue.find('disk'))!.head();
+  expect(head?.sizeBytes()).toBe(4 * CHUNK);
+  expect(maker.store.calls).toEqual([]);
+  await world.close();
+});
+
+test('a look ahead in a repository of many images reads no record', async () => {
+  const world = await ImageWorld.open(temporaryFolder('many'));
+  await withImage(world, 1);
+  for (let clone = 0; clone < 16; clone++) await world.catalogue.clone('disk', `clone-${String(clone)}`, {});
+  await world.close();
+  const fresh = await ImageWorld.open(temporaryFolder('fresh'), { store: world.store, stateId: 'b'.repeat(32) });
+  world.store.resetCounts();
+  await fresh.catalogue.lookAhead();
+  expect(world.store.calls.map(({ operation }) => operation)).toEqual(['list']);
+  await fresh.close();
+});

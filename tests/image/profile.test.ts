@@ -266,3 +266,42 @@ test('a hydration that is under way ends with the catalogue, and a second one of
   store.clearFaults();
   await world.mirror.close();
 });
+
+test('the profile is on its way while an open for writing waits for the lock', async () => {
+  const store = await storeWithImage();
+  await bootOnFreshHost(store, BOOT);
+  const world = await freshHost(store, 'replay');
+  const head = (await (await imageOf(world)).head())!;
+  store.resetCounts();
+  store.inject({ kind: 'stall' }, { operation: 'put', key: 'images/disk/writer.json' });
+  const opening = head.openForWriting();
+  await store.until(() => store.stalledCalls === 1 && store.calls.some(({ key }) => key === profileKey('disk')));
+  await waitFor('the chunks of the profile are here', () => world.mirror.statistics().fetchedChunks === BOOT.length);
+  store.releaseStalled();
+  await opening;
+  await head.expose(NODE);
+  await boot(head, BOOT);
+  expect(world.mirror.statistics().fetchedChunks).toBe(BOOT.length);
+  expect(store.calls.filter(({ key }) => key === profileKey('disk'))).toHaveLength(1);
+  await head.conceal(NODE);
+  head.closeForWriting();
+  await world.close();
+});
+
+test('an open for writing that is refused ends what it has begun', async () => {
+  const store = await storeWithImage();
+  await bootOnFreshHost(store, BOOT);
+  const writer = await freshHost(store, 'off');
+  await writer.openHead('disk');
+  const world = await freshHost(store, 'replay');
+  const image = await imageOf(world);
+  const head = (await image.head())!;
+  expect(await codeOf(head.openForWriting())).toBe('LOCKED');
+  expect((await image.status()).fill).toBe('off');
+  store.resetCounts();
+  await head.expose(NODE);
+  await waitFor('the profile is asked for anew', () => store.calls.some(({ key }) => key === profileKey('disk')));
+  await head.conceal(NODE);
+  await world.close();
+  await writer.close();
+});

@@ -103,6 +103,30 @@ describe('the probe for If-None-Match', () => {
     expect(store.calls.filter(({ operation, key }) => operation === 'put' && key === 'lazydisk.json')).toHaveLength(1);
   });
 
+  test('is made once for writers that come at once, with the marker that was just read', async () => {
+    const store = new FaultyStore(new MemoryStore());
+    await initRepository(store);
+    const repository = (await openRepository(store)).through(store);
+    store.resetCounts();
+    await Promise.all([repository.assertExclusivePuts(), repository.assertExclusivePuts()]);
+    await repository.assertExclusivePuts();
+    expect(store.calls.map(({ operation, key }) => [operation, key])).toEqual([['put', 'lazydisk.json']]);
+  });
+
+  test('that failed is made again, with the marker as it is then', async () => {
+    const store = new FaultyStore(new MemoryStore());
+    await initRepository(store);
+    const repository = await openRepository(store);
+    store.inject({ kind: 'fail-before' }, { operation: 'put' });
+    await expect(repository.assertExclusivePuts()).rejects.toMatchObject({ code: 'UNREACHABLE' });
+    store.resetCounts();
+    await repository.assertExclusivePuts();
+    expect(store.calls.map(({ operation, key }) => [operation, key])).toEqual([
+      ['get', 'lazydisk.json'],
+      ['put', 'lazydisk.json'],
+    ]);
+  });
+
   test('refuses to write to a store that has begun to ignore it', async () => {
     const good = new MemoryStore();
     await initRepository(good);
