@@ -28,6 +28,8 @@ const SEAL = /,\s*"checksum":\s*"([0-9a-f]{64})"\s*\}\s*$/;
 
 /** A document is small; more is not one of ours. */
 const MAX_DOCUMENT_BYTES = 1024 * 1024;
+/** Ours are five levels deep. What is parsed can be nested deeper than what can be written again. */
+const MAX_DEPTH = 32;
 
 /**
  * Decodes a document. `name` is the object's key, for messages.
@@ -54,7 +56,9 @@ export function encodeDocument<T>(
   const text = layout === 'lines' ? JSON.stringify(result.data, null, 2) : JSON.stringify(result.data);
   const [unclosed, gap, end] =
     layout === 'lines' ? [text.slice(0, -2), '\n  ', '\n}\n'] : [text.slice(0, -1), '', '}\n'];
-  return Buffer.from(`${unclosed},${gap}"${CHECKSUM}": "${sha256(Buffer.from(unclosed))}"${end}`, 'utf8');
+  const bytes = Buffer.from(`${unclosed},${gap}"${CHECKSUM}": "${sha256(Buffer.from(unclosed))}"${end}`, 'utf8');
+  if (bytes.length <= MAX_DOCUMENT_BYTES) return bytes;
+  throw new LazydiskError('USAGE', `${name} can't be written: it would have ${bytes.length} bytes.`);
 }
 
 /** An error that names the damaged object. */
@@ -71,6 +75,7 @@ function parse(bytes: Uint8Array, name: string): Readonly<Record<string, unknown
   let value: unknown;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    if (depthOf(text) > MAX_DEPTH) throw new Error(`it is nested more than ${MAX_DEPTH} levels deep`);
     value = JSON.parse(text);
   } catch (error) {
     throw damaged(name, `it is not JSON (${messageOf(error)})`, error);
@@ -81,6 +86,21 @@ function parse(bytes: Uint8Array, name: string): Readonly<Record<string, unknown
   const { [CHECKSUM]: checksum, ...document } = value as Record<string, unknown>;
   if (checksum !== undefined && !isSealed(text)) throw damaged(name, 'its checksum is wrong');
   return document;
+}
+
+/** How deep brackets and braces are nested, outside of strings. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let isString = false;
+  for (let at = 0; at < text.length; at++) {
+    const one = text[at];
+    if (isString && one === '\\') at++;
+    else if (one === '"') isString = !isString;
+    else if (!isString && (one === '[' || one === '{')) deepest = Math.max(deepest, ++depth);
+    else if (!isString && (one === ']' || one === '}')) depth--;
+  }
+  return deepest;
 }
 
 /** Whether the text ends with a checksum, and that is the one of what stands before it. */

@@ -11,6 +11,7 @@
  * What it does not do: two keys of which one is a directory of the other (`a` and `a/b`) can't both be stored (REFUSED).
  * Links in the directory are followed: whoever can make them owns the repository.
  */
+import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -22,6 +23,9 @@ import { directoryError, linkError } from './directory-errors.js';
 import { listDirectory } from './directory-listing.js';
 import { checkKey, checkPrefix, TEMPORARY_DIRECTORY } from './keys.js';
 import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from './object-store.js';
+
+/** Whoever can write to the directory can put a pipe there: opening it must not wait for somebody who writes to it. */
+const READ = constants.O_RDONLY | constants.O_NONBLOCK;
 
 export class DirectoryStore implements ObjectStore {
   readonly location: string;
@@ -43,7 +47,7 @@ export class DirectoryStore implements ObjectStore {
     throwIfAborted(options.signal, this.location);
     let file: FileHandle;
     try {
-      file = await open(join(this.root, key), 'r');
+      file = await open(join(this.root, key), READ);
     } catch (error) {
       if (!isAbsence(error)) throw this.failure(error, `Reading ${key}`);
       await this.checkRoot();

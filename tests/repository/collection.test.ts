@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { decodeCondemnedList } from '../../lib/format/condemned-list.js';
+import { decodeCondemnedList, encodeCondemnedList } from '../../lib/format/condemned-list.js';
 import { randomId } from '../../lib/format/checksums.js';
 import { clockKey, condemnedKey, segmentKey, snapshotKey, tombstoneKey, writerKey } from '../../lib/format/keys.js';
 import { cloneSnapshot } from '../../lib/repository/clone.js';
 import { collectRepository, DEFAULT_GRACE_MS } from '../../lib/repository/collection.js';
 import { planCollection } from '../../lib/repository/collection-plan.js';
 import { initRepository } from '../../lib/repository/repository.js';
-import type { StoredRepository } from '../../lib/repository/stored-repository.js';
+import { StoredRepository } from '../../lib/repository/stored-repository.js';
 import { verifyRepository } from '../../lib/repository/verify.js';
 import { MemoryStore } from '../../lib/store/memory-store.js';
 import { FaultyStore } from '../helpers/faulty-store.js';
@@ -57,7 +57,11 @@ describe('a collection', () => {
     nowMs += DEFAULT_GRACE_MS - 1;
     expect(await collectRepository(repository)).toMatchObject({ waiting: { segments: 1 }, removed: { segments: 0 } });
     nowMs += 1;
+    store.resetCounts();
     const last = await collectRepository(repository);
+    // Were the list to go first, a writer could find neither list nor removal, and share the segment.
+    const deleted = store.calls.filter(({ operation, key }) => operation === 'delete' && !key.startsWith('clock/'));
+    expect(deleted.map(({ key }) => key)).toEqual([segmentKey(segment), list]);
     expect(last).toMatchObject({ removed: { segments: 1, bytes: 29 }, condemned: { segments: 0, bytes: 0 } });
     expect(await segments()).toEqual(living);
     expect(await keysOf(memory, 'condemned/')).toEqual([]);
@@ -127,6 +131,32 @@ describe('a collection', () => {
     expect(await collectRepository(repository)).toMatchObject({ condemned: { segments: 0 }, finalisedTombstones: 0 });
     await repository.releaseLock('disk', undefined);
     expect(await collectRepository(repository)).toMatchObject({ condemned: { segments: 2 }, finalisedTombstones: 1 });
+  });
+
+  test('sees a snapshot that was cloned and deleted while the listing went by', async () => {
+    await publish(repository, 'z', new Map([[0, 1]]), CHUNK);
+    const ids = (await segments()).map((key) => key.slice('segments/'.length));
+    const key = condemnedKey(randomId());
+    const list = { formatVersion: 1, requires: [], graceMs: HOUR, segments: ids } as const;
+    await memory.put(key, encodeCondemnedList(list, key));
+    nowMs += HOUR;
+    // The first page ends before the snapshots of z, behind the name of the clone and the tombstones of z.
+    const end = 'images/z/e';
+    const paged = new FaultyStore(memory);
+    let pages = 0;
+    paged.list = async (prefix, options) => {
+      const { objects: first, ...rest } = await memory.list(prefix, options);
+      if (prefix !== 'images/') return { objects: first, ...rest };
+      if (++pages === 1) {
+        await cloneSnapshot(repository, { from: 'z', number: 1, to: 'a', writerId: randomId() });
+        await repository.deleteSnapshot('z', 1);
+      }
+      const { objects: second } = await memory.list(prefix, options);
+      return { objects: [...first.filter((one) => one.key < end), ...second.filter((one) => one.key >= end)], ...rest };
+    };
+    const report = await collectRepository(new StoredRepository(paged, repository.marker), { graceMs: HOUR });
+    expect(report).toMatchObject({ living: { segments: 2 }, removed: { segments: 0 } });
+    expect((await verifyRepository(repository)).damages).toEqual([]);
   });
 
   test('says how much lies dead in segments that live', async () => {

@@ -1,4 +1,5 @@
 import { mkdir, mkdtemp, readdir, rename, rm, stat, symlink, utimes, writeFile, readFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -124,6 +125,13 @@ describe('the directory store', () => {
     await symlink(`${root}-elsewhere`, join(root, 'segments'));
     await store.put('segments/a', Buffer.from('x'));
     expect((await store.get('segments/a')).toString()).toBe('x');
+    expect((await store.list('')).objects.map(({ key }) => key)).toEqual(['segments/a']);
+  });
+
+  it('does not wait at a pipe that stands where an object should', async () => {
+    await store.put('segments/a', Buffer.from('x'));
+    execFileSync('mkfifo', [join(root, 'segments/b')]);
+    await expect(store.get('segments/b')).rejects.toMatchObject({ code: 'NOT_FOUND' });
     expect((await store.list('')).objects.map(({ key }) => key)).toEqual(['segments/a']);
   });
 
