@@ -22,6 +22,7 @@ import { ZSTD_FEATURE } from '../format/json.js';
 import type { ChunkId, ChunkReference, Codec, NodeId, NodeReference, TreeNode } from '../format/references.js';
 import { encodeTreeNode } from '../format/tree-node.js';
 import type { ObjectStore } from '../store/object-store.js';
+import { Semaphore } from '../store/semaphore.js';
 import { LazydiskError } from '../util/errors.js';
 import type { SnapshotWriter, SnapshotWriterOptions, WrittenSnapshot } from './api.js';
 import { BoundedMap } from './bounded-map.js';
@@ -68,7 +69,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   readonly #store: ObjectStore;
   readonly #options: SnapshotWriterOptions;
   readonly #controller = new AbortController();
-  readonly #coders = new PQueue({ concurrency: PARALLEL_CODERS });
+  readonly #coders = new Semaphore(PARALLEL_CODERS);
   readonly #chunkSegments: SegmentWriter;
   readonly #nodeSegments: SegmentWriter;
   readonly #builder: TreeBuilder;
@@ -228,12 +229,19 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   #code({ id, bytes }: Hashed): Promise<EncodedPayload> | 'placed in this run' {
     if (this.#placed.get(id) !== undefined || this.#coming.has(id)) return 'placed in this run';
     this.#coming.add(id);
-    const coded = this.#coders.add(() => {
-      this.#throwIfFailed();
-      return encodePayload(this.codec, bytes);
-    });
+    const coded = this.#encode(bytes);
     coded.catch(() => undefined); // awaited in its turn
     return coded;
+  }
+
+  async #encode(bytes: Uint8Array): Promise<EncodedPayload> {
+    const release = await this.#coders.acquire(1);
+    try {
+      this.#throwIfFailed();
+      return await encodePayload(this.codec, bytes);
+    } finally {
+      release();
+    }
   }
 
   /** Takes what was decided in the order in which it was put. Never rejects. */

@@ -19,6 +19,8 @@ interface ForeignFunction {
 
 interface Library {
   readonly compress: ForeignFunction;
+  readonly createCCtx: ForeignFunction;
+  readonly compressCCtx: ForeignFunction;
   readonly decompress: ForeignFunction;
   readonly createDCtx: ForeignFunction;
   readonly decompressDCtx: ForeignFunction;
@@ -41,6 +43,10 @@ async function load(): Promise<Library | undefined> {
       compress: library.func(
         'size_t ZSTD_compress(void *to, size_t capacity, const void *from, size_t length, int level)',
       ),
+      createCCtx: library.func('void *ZSTD_createCCtx()'),
+      compressCCtx: library.func(
+        'size_t ZSTD_compressCCtx(void *context, void *to, size_t capacity, const void *from, size_t length, int level)',
+      ),
       decompress: library.func('size_t ZSTD_decompress(void *to, size_t capacity, const void *from, size_t length)'),
       createDCtx: library.func('void *ZSTD_createDCtx()'),
       decompressDCtx: library.func(
@@ -60,6 +66,7 @@ function bind(library: Library): Zstd {
   const kept: Buffer[] = [];
   /** For the calls on this thread, which follow each other; the others make one for each call. */
   let context: unknown;
+  let compressing: { readonly context: unknown; readonly to: Buffer } | undefined;
   const checked = (result: unknown): number => {
     if (library.isError(result) !== 0) throw new Error(`zstd: ${String(library.getErrorName(result))}`);
     return Number(result);
@@ -67,11 +74,16 @@ function bind(library: Library): Zstd {
   return {
     name: 'library',
     compress: async (bytes, level) => {
-      const bound = Number(library.compressBound(bytes.length));
+      const bound = Number(library.compressBound(Math.max(bytes.length, HERE_BYTES)));
+      if (bytes.length <= HERE_BYTES) {
+        compressing ??= { context: library.createCCtx(), to: Buffer.allocUnsafeSlow(bound) };
+        const { to } = compressing;
+        const length = checked(library.compressCCtx(compressing.context, to, to.length, bytes, bytes.length, level));
+        return Buffer.from(to.subarray(0, length));
+      }
       const to = takeLargeEnough(kept, bound) ?? Buffer.allocUnsafeSlow(bound);
       const values = [to, to.length, bytes, bytes.length, level];
-      const isSmall = bytes.length <= HERE_BYTES;
-      const length = checked(isSmall ? library.compress(...values) : await calls.run(library.compress, values));
+      const length = checked(await calls.run(library.compress, values));
       const frame = Buffer.from(to.subarray(0, length));
       if (to.length <= KEPT_BYTES && kept.length < CALLS_AT_ONCE) kept.push(to);
       return frame;
