@@ -18,6 +18,7 @@ import { Dispatcher } from './dispatcher.js';
 import type { Driver, DriverStatistics, EndReason, MountOptions } from './driver.js';
 import type { FileSystem } from './file-system.js';
 import type { FeatureSet } from './protocol/init.js';
+import { OpenRecords } from './open-records.js';
 import { OwnMount } from './own-mount.js';
 import { backingFiles, Passthrough } from './passthrough.js';
 import { extendReadahead } from './readahead.js';
@@ -132,11 +133,11 @@ class Kernel implements KernelDriver {
     if (this.mount !== undefined) throw new LazydiskError('CONFLICT', 'A driver serves one mount in its life.');
     this.mount = new OwnMount(mounted.device, this.log);
     this.canBeFollowed = mounted.negotiated.canResend;
-    const records = await this.openRecords(mounted);
+    const { requests, opens } = await this.openRecords(mounted);
     const replies = new Replies(mounted.descriptor, this.log);
     const trouble = new TroubleLog(this.log);
-    const passthrough = new Passthrough(backingFiles(mounted), this.log);
-    const dispatcher = new Dispatcher(fileSystem, replies, passthrough, this.log, trouble, records);
+    const passthrough = new Passthrough(backingFiles(mounted), this.log, opens);
+    const dispatcher = new Dispatcher(fileSystem, replies, passthrough, this.log, trouble, requests);
     this.dispatcher = dispatcher;
     const { ready, ended } = this.pool.start(mounted.descriptor, {
       request: (bytes) => void dispatcher.handle(bytes),
@@ -177,10 +178,14 @@ class Kernel implements KernelDriver {
     };
   }
 
-  /** undefined: nobody can follow. */
-  private async openRecords({ id, negotiated }: MountedDevice): Promise<RequestRecords | undefined> {
-    if (this.succession === undefined || !negotiated.canResend) return undefined;
-    return RequestRecords.open(this.succession.database, id);
+  /** What is kept for those who may follow. */
+  private async openRecords({
+    id,
+    negotiated,
+  }: MountedDevice): Promise<{ requests?: RequestRecords; opens?: OpenRecords }> {
+    if (this.succession === undefined || !negotiated.canResend) return {};
+    const { database } = this.succession;
+    return { requests: await RequestRecords.open(database, id), opens: await OpenRecords.open(database, id) };
   }
 
   private fail(error: Error): void {

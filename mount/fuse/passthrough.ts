@@ -8,12 +8,15 @@
  * The kernel forgets a close before it tells us of it, so what we count is never behind what it checks. An open whose caller
  * was gone before the answer is never released: its node keeps the mode, which is safe.
  *
+ * Ids and modes belong to the connection and outlive a daemon: the next one knows them from open-records.ts.
+ *
  * What can't be passed through (an old kernel, no right to ask, a backing file on a stacked file system) is served as ever.
  */
 import { messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
 import { ioctl } from '../../lib/util/syscalls.js';
 import type { MountedDevice } from './device.js';
+import type { OpenNode, OpenRecords } from './open-records.js';
 
 /** From the kernel's interface: `_IOW(229, 1, struct fuse_backing_map)` and `_IOW(229, 2, u32)`. */
 const BACKING_OPEN = 0x4010e501;
@@ -43,52 +46,61 @@ export function backingFiles({ descriptor: device, negotiated }: MountedDevice):
   };
 }
 
-interface OpenNode {
-  readonly backingId: number | undefined;
-  opens: number;
-}
-
 export class Passthrough {
-  private readonly nodes = new Map<number, OpenNode>();
+  private readonly nodes: Map<number, OpenNode>;
   private refusalLogged = false;
 
   constructor(
     private readonly files: BackingFiles | undefined,
     private readonly log: Log,
-  ) {}
-
-  /** Counts an open of a node; the id to answer with, or undefined: to be served as ever. */
-  opened(node: number, backing: number | undefined): number | undefined {
-    let open = this.nodes.get(node);
-    if (open === undefined) {
-      open = { backingId: backing === undefined ? undefined : this.register(backing), opens: 0 };
-      this.nodes.set(node, open);
-    }
-    open.opens++;
-    return open.backingId;
+    /** undefined: no other daemon can follow. */
+    private readonly records?: OpenRecords,
+  ) {
+    this.nodes = new Map(records?.earlier);
   }
 
+  /** Counts an open of a node; the id to answer with, or undefined: to be served as ever. Never rejects. */
+  async opened(node: number, backing: number | undefined): Promise<number | undefined> {
+    const known = this.nodes.get(node);
+    const backingId =
+      known?.backingId ?? (known === undefined && backing !== undefined ? this.register(backing) : null);
+    const open = { backingId, opens: (known?.opens ?? 0) + 1 };
+    this.nodes.set(node, open);
+    await this.keep(node, open);
+    return backingId ?? undefined;
+  }
+
+  /** To be called when the kernel has the answer to the release. */
   released(node: number): void {
-    const open = this.nodes.get(node);
-    if (open === undefined || --open.opens > 0) return;
-    this.nodes.delete(node);
-    if (open.backingId === undefined) return;
+    const known = this.nodes.get(node);
+    if (known === undefined) return;
+    const open = known.opens > 1 ? { ...known, opens: known.opens - 1 } : undefined;
+    if (open === undefined) this.nodes.delete(node);
+    else this.nodes.set(node, open);
+    void this.keep(node, open);
+    if (open !== undefined || known.backingId === null) return;
     try {
-      this.files?.close(open.backingId);
+      this.files?.close(known.backingId);
     } catch (error) {
       this.log.error(`fuse: a backing file could not be given back to the kernel: ${messageOf(error)}`);
     }
   }
 
+  private async keep(node: number, open: OpenNode | undefined): Promise<void> {
+    await this.records?.keep(node, open).catch((error: unknown) => {
+      this.log.warn(`fuse: how a file is open could not be kept for a later daemon: ${messageOf(error)}`);
+    });
+  }
+
   /** Said once: it will not be otherwise for the next file. */
-  private register(descriptor: number): number | undefined {
+  private register(descriptor: number): number | null {
     try {
-      return this.files?.open(descriptor);
+      return this.files?.open(descriptor) ?? null;
     } catch (error) {
       if (!this.refusalLogged)
         this.log.warn(`fuse: flat files are served by us, the kernel refuses them: ${messageOf(error)}`);
       this.refusalLogged = true;
-      return undefined;
+      return null;
     }
   }
 }

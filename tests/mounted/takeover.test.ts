@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { open, readFile } from 'node:fs/promises';
+import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GIVE_UP_AFTER, QUICK_DEATH_MS } from '../../mount/service/succession.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
@@ -7,7 +7,7 @@ import { readRange } from '../helpers/contents.js';
 import { testDriver } from '../helpers/driver.js';
 import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountAgain, mountRepository, type MountedTest } from '../helpers/mounts.js';
-import { childrenOf, isAlive, start } from '../helpers/processes.js';
+import { childrenOf, isAlive, must, start } from '../helpers/processes.js';
 import { lazydisk, lazydiskJson } from '../helpers/program.js';
 import { waitFor } from '../helpers/waiting.js';
 
@@ -87,6 +87,44 @@ describeTakeover('the death of a daemon', () => {
     await listing.close();
     const { number } = await commit(mounted, name);
     expect((await readRange(mounted.path(name, `${String(number)}.raw`), 4096, 6)).toString()).toBe('before');
+  }, 60_000);
+
+  // S56
+  test('under a command: its writer gets EIO, it is not run again, and the next one is', async () => {
+    const { env } = mounted.repository;
+    const { mountpoint } = mounted;
+    await mounted.unmount();
+    const slow = await mountAgain(mounted, { options: ['--max-upload', '1M'] });
+    await must('dd', ['if=/dev/urandom', `of=${slow.path(name)}`, 'bs=1M', 'count=8', 'conv=notrunc']);
+    const command = start('sh', ['-c', 'echo commit > "$1"', 'sh', slow.path(name, 'control')]);
+    await waitFor('the commit runs', async () => (await slow.imageStatus(name)).committing);
+    const former = await slow.killDaemon();
+    const { status, stderr } = await command.ended;
+    expect({ status: status !== 0, stderr }).toEqual({ status: true, stderr: expect.stringMatching(/I\/O error/) });
+    await successor(slow, former);
+    expect((await slow.status()).runningCommands).toBe(0);
+    expect(await readdir(join(mountpoint, name))).not.toContain('2.raw');
+    await lazydiskJson(['restart', mountpoint], { env });
+    expect((await commit(slow, name)).number).toBe(2);
+  }, 90_000);
+
+  // S46, S56
+  test('leaves flat files as the kernel has them: more descriptors can be opened, and closed', async () => {
+    const { env } = mounted.repository;
+    const path = mounted.path(name, '1.raw');
+    const cached = await open(mounted.path(name), 'r');
+    await lazydiskJson(['flatten', mounted.mountpoint, `${name}@1`], { env });
+    const passed = await open(path, 'r');
+    await successor(mounted, await mounted.killDaemon());
+    const more = await Promise.all([open(path, 'r'), open(mounted.path(name), 'r')]);
+    for (const file of [cached, passed, ...more]) {
+      expect((await file.read(Buffer.alloc(4096), 0, 4096, 0)).bytesRead).toBe(4096);
+      await file.close();
+    }
+    const again = await open(path, 'r');
+    expect((await again.read(Buffer.alloc(4096), 0, 4096, 0)).bytesRead).toBe(4096);
+    await again.close();
+    await mounted.unmount();
   }, 60_000);
 
   // S19
