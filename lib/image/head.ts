@@ -21,6 +21,7 @@ import type { HeadDiskParts } from './head-state.js';
 import type { HeadRecord, ListedLayer } from './head-record.js';
 import { KeptRecord } from './kept-record.js';
 import { Layer, removeUnlistedLayers } from './layer.js';
+import { assertBaseLives } from './living-base.js';
 import { withRoom } from './room.js';
 import { WriterClaim } from './writer-claim.js';
 import type { ClaimParts } from './writer-claim.js';
@@ -394,8 +395,11 @@ export class LocalHead implements Head {
     const { repository } = this.parts;
     const { image } = this.record;
     await this.claim.take(signal);
-    const newest = (await repository.listImage(image, signal)).snapshots.at(-1);
+    const listing = await repository.listImage(image, signal);
+    const newest = listing.snapshots.at(-1);
     if (newest === undefined || newest.number <= this.record.seenNumber || this.isDirty()) {
+      // Nobody's writes may begin on what no commit could publish.
+      if (!this.isDirty()) await this.orGiveUpLock(assertBaseLives(this.record, listing, repository, signal), signal);
       await this.claim.hold();
       return;
     }
@@ -413,6 +417,15 @@ export class LocalHead implements Head {
     await this.claim.hold();
     await this.claim.tell();
     throw new LazydiskError('STALE', `${image} has a newer snapshot, ${newest.number}: its disk is another one now.`);
+  }
+
+  private async orGiveUpLock(condition: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await condition;
+    } catch (error) {
+      await this.claim.giveUp(signal);
+      throw error;
+    }
   }
 
   /** BUSY while somebody has the disk open; whoever opens it from here on is STALE until the new content stands. */

@@ -30,8 +30,8 @@ export async function assertBaseLives(
   }
   throw new LazydiskError(
     'CONFLICT',
-    `${image}@${number}, on which this disk stands, was deleted; its changes are kept, and \`lazydisk undelete\` may bring ` +
-      'the snapshot back.',
+    `${image}@${number}, on which this disk stands, was deleted; its changes are kept. \`lazydisk undelete\` may bring ` +
+      'the snapshot back; `lazydisk revert` to another one drops the changes.',
     { facts: { image, number } },
   );
 }
