@@ -106,7 +106,15 @@ export class LocalHead implements Head {
     const trusted = record.bootId === parts.bootId ? 'live' : 'durable';
     const blocks = blockCount(record.base?.sizeBytes ?? 0);
     const layers: Layer[] = [];
-    for (const { id } of record.layers) layers.push(await Layer.open(kept.directory, id, blocks, trusted));
+    let sizeBytes = record.base?.sizeBytes ?? 0;
+    for (const { id } of record.layers) {
+      const layer = await Layer.open(kept.directory, id, blocks, trusted);
+      sizeBytes = layer.sizeBytes ?? sizeBytes;
+      layer.dropBehind(sizeBytes);
+      // At once: a size that grows must not become durable before what lay behind the old one has gone.
+      if (trusted === 'durable') await layer.settle();
+      layers.push(layer);
+    }
     const disk = new HeadDisk(parts, parts.bases.acquire(treeOf(record)), layers);
     // At the latest since now, when the kill came before the first note.
     const dirtySinceMs = record.dirtySinceMs ?? (disk.isDirty() ? parts.now() : null);

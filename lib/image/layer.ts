@@ -39,6 +39,8 @@ export class Layer {
   touched: Uint8Array<SharedArrayBuffer>;
   /** The header has changed since the last round took it. */
   headerChanged = false;
+  /** What the durable file says. */
+  private durableHeader: SideHeader;
 
   private constructor(
     readonly id: string,
@@ -49,6 +51,7 @@ export class Layer {
     private header: SideHeader,
     capacityBlocks: number,
   ) {
+    this.durableHeader = header;
     const capacity = roundUp(Math.max(capacityBlocks, MIN_CAPACITY_BLOCKS));
     this.states = sharedBytes(capacity);
     this.changed = sharedBytes(capacity / STATES_PER_FLAG);
@@ -153,6 +156,21 @@ export class Layer {
     this.flag(this.changed, first, last);
   }
 
+  /**
+   * Takes away what lies behind the end of a disk that has just been opened: writes that never counted, because the size that
+   * goes with them was lost. Else the disk would show them when it grows again. Not durable before the next round, or `settle`.
+   */
+  dropBehind(sizeBytes: number): void {
+    const behind = Math.ceil(sizeBytes / BLOCK_SIZE);
+    this.forEachTouchedGroup((first, end) => {
+      const from = Math.max(first, behind);
+      if (from < end && this.states.subarray(from, end).includes(DATA)) this.zeroBlocks(from, end - 1);
+    });
+    if (sizeBytes === behind * BLOCK_SIZE || this.states[behind - 1] !== DATA) return;
+    const tail = Buffer.alloc(behind * BLOCK_SIZE - sizeBytes);
+    writeFully(this.dataDescriptor, tail, 0, tail.length, sizeBytes);
+  }
+
   /** Replaces the arrays by larger ones, behind the gate. */
   grow(capacityBlocks: number): void {
     if (capacityBlocks <= this.capacityBlocks) return;
@@ -207,14 +225,28 @@ export class Layer {
     await fdatasyncAsync(this.dataDescriptor);
   }
 
-  /** Step 2 of a round: the states reach the durable file. Sizes and cuts come last, in one sector. */
+  /**
+   * Step 2 of a round: the states reach the durable file. Sizes and cuts come last, in one sector; a smaller one not before
+   * the zeros that go with it are there, or the disk would show what it was cut off from when it grows again.
+   */
   async storeDurably(changes: LayerChanges): Promise<void> {
     if (changes.groups.length === 0 && changes.header === null) return;
     for (const { firstBlock, states } of changes.groups) {
       writeFully(this.durableDescriptor, states, 0, states.length, SIDE_HEADER_BYTES + firstBlock);
     }
-    if (changes.header !== null) writeHeader(this.durableDescriptor, this.id, changes.header);
+    if (changes.header !== null) {
+      if (cutsOff(changes.header, this.durableHeader)) await fdatasyncAsync(this.durableDescriptor);
+      writeHeader(this.durableDescriptor, this.id, changes.header);
+      this.durableHeader = changes.header;
+    }
     await fdatasyncAsync(this.durableDescriptor);
+  }
+
+  /** A round of this layer alone. */
+  async settle(): Promise<void> {
+    const changes = this.takeChanges();
+    await this.syncData();
+    await this.storeDurably(changes);
   }
 
   /** Marks everything that is stored as changed, so that the next round covers it. */
@@ -293,6 +325,11 @@ async function rebuildLive(directory: string, id: string): Promise<void> {
     closeSync(live);
   }
   await rename(temporaryPath, pathOf(directory, id, 'live'));
+}
+
+/** Whether a disk with the new header may end, or hide what lies below, earlier than with the old one. */
+function cutsOff(header: SideHeader, old: SideHeader): boolean {
+  return header.cutBlock < old.cutBlock || (header.sizeBytes ?? Infinity) < (old.sizeBytes ?? Infinity);
 }
 
 function writeHeader(descriptor: number, id: string, header: SideHeader): void {

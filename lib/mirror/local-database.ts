@@ -7,14 +7,23 @@
  *   - a batch is applied whole or not at all;
  *   - its lock belongs to one process and dies with it, which is how one daemon per directory is enforced.
  * It does not interpret keys or values, and never repairs or removes a damaged database: its owner knows what it is worth.
+ *
+ * But for one: LevelDB does not sync the first files that it makes, and refuses them when the host dies then. They are synced
+ * here, beside whatever else goes on, which a marker file says afterwards. A change with `sync` waits for that; so a
+ * damaged database without the marker has never promised anything, and is made anew.
  */
-import { mkdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Level } from 'level';
-import { LazydiskError, messageOf } from '../util/errors.js';
+import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
 
 /** How many entries an iteration reads in one trip to LevelDB. */
 const ENTRIES_AT_ONCE = 1000;
 const ENTRIES_BYTES_AT_ONCE = 256 * 1024;
+
+/** Says that the files of the beginning have been synced. LevelDB passes over names that are not its own. */
+const SETTLED = 'settled';
 
 /** How a change is written. `sync`: durable against the loss of the host when it resolves; default false. */
 export interface WriteOptions {
@@ -28,10 +37,16 @@ export type DatabaseOperation =
 
 /** An open database. Every method may be called any number of times at once; none may follow `close`. */
 export class LocalDatabase {
+  /** Rejects when the files of the beginning could not be synced. */
+  private readonly settled: Promise<void>;
+
   private constructor(
     readonly directory: string,
     private readonly level: Level<string, Uint8Array>,
-  ) {}
+  ) {
+    this.settled = settle(directory);
+    this.settled.catch(() => undefined);
+  }
 
   /**
    * Opens the database in `directory`, which is created with mode 0700 when it is not there.
@@ -41,13 +56,11 @@ export class LocalDatabase {
     await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
       throw new LazydiskError('IO', `The folder ${directory} can't be created: ${messageOf(error)}.`, { cause: error });
     });
-    const level = new Level<string, Uint8Array>(directory, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
-    try {
-      await level.open();
-    } catch (error) {
-      await level.close().catch(() => undefined);
-      throw openError(directory, error);
-    }
+    const level = await openLevel(directory).catch(async (error: unknown) => {
+      if (!hasCode(error, 'DAMAGED') || existsSync(join(directory, SETTLED))) throw error;
+      for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true });
+      return openLevel(directory);
+    });
     return new LocalDatabase(directory, level);
   }
 
@@ -63,11 +76,13 @@ export class LocalDatabase {
   }
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<void> {
+    if (options.sync === true) await this.settled;
     await this.level.put(key, value, { sync: options.sync ?? false });
   }
 
   /** Resolves also when there was no such key. */
   async delete(key: string, options: WriteOptions = {}): Promise<void> {
+    if (options.sync === true) await this.settled;
     await this.level.del(key, { sync: options.sync ?? false });
   }
 
@@ -79,6 +94,7 @@ export class LocalDatabase {
         ? ({ type: 'put', key: operation.key, value: operation.value } as const)
         : ({ type: 'del', key: operation.key } as const),
     );
+    if (options.sync === true) await this.settled;
     await this.level.batch(steps, { sync: options.sync ?? false });
   }
 
@@ -101,7 +117,38 @@ export class LocalDatabase {
 
   /** Waits for what runs, closes the files and gives up the lock. May be called again. */
   async close(): Promise<void> {
+    await this.settled.catch(() => undefined);
     await this.level.close();
+  }
+}
+
+async function openLevel(directory: string): Promise<Level<string, Uint8Array>> {
+  const level = new Level<string, Uint8Array>(directory, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
+  try {
+    await level.open();
+    return level;
+  } catch (error) {
+    await level.close().catch(() => undefined);
+    throw openError(directory, error);
+  }
+}
+
+/** Syncs what names the files of an open database, and the files themselves, unless that was done once. */
+async function settle(directory: string): Promise<void> {
+  const marker = join(directory, SETTLED);
+  if (existsSync(marker)) return;
+  const names = (await readdir(directory)).filter((name) => /^(CURRENT|MANIFEST-\d+)$/.test(name));
+  await Promise.all([...names.map((name) => join(directory, name)), directory, dirname(directory)].map(sync));
+  await (await open(marker, 'w', 0o600)).close();
+  await sync(directory);
+}
+
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }
 

@@ -4,6 +4,8 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { must } from './processes.js';
 
+export { seededRandom } from './seeded-random.js';
+
 /** `lengthBytes` bytes that look random and are the same for the same seed. */
 export function seededBytes(seed: number, lengthBytes: number): Buffer {
   const key = createHash('sha256')
@@ -11,18 +13,6 @@ export function seededBytes(seed: number, lengthBytes: number): Buffer {
     .digest()
     .subarray(0, 16);
   return createCipheriv('aes-128-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(lengthBytes));
-}
-
-/** A random number generator in [0, 1) with a seed (mulberry32). */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 export interface Extent {

@@ -30,7 +30,6 @@ export class ImageWorld {
   catalogue!: Catalogue;
   mirror!: Mirror;
   private database!: LocalDatabase;
-  private boot = 0;
   /** Heads that were opened for writing in this life. */
   private readonly running = new Set<LocalHead>();
   /** Called after each step of a commit; throw in it to fail there. */
@@ -47,6 +46,7 @@ export class ImageWorld {
     private readonly fill: FillMode,
     private readonly profile: ProfileMode,
     private readonly readOnly: boolean,
+    private boot: number,
   ) {}
 
   static async open(
@@ -60,6 +60,8 @@ export class ImageWorld {
       fill?: FillMode;
       profile?: ProfileMode;
       readOnly?: boolean;
+      /** Which boot of the host this is: another one than the last means that what was not synced may be gone. */
+      boot?: number;
     } = {},
   ): Promise<ImageWorld> {
     const store = options.store ?? new FaultyStore(new MemoryStore());
@@ -77,6 +79,7 @@ export class ImageWorld {
       options.fill ?? 'off',
       options.profile ?? 'off',
       options.readOnly ?? false,
+      options.boot ?? 0,
     );
     await world.start();
     return world;
@@ -91,13 +94,18 @@ export class ImageWorld {
 
   /** Ends as kill -9 does: nothing is flushed by us, the page cache stays. The old objects are left alone. */
   async crash(options: { newBoot?: boolean } = {}): Promise<void> {
+    await this.die();
+    if (options.newBoot === true) this.boot++;
+    await this.start();
+  }
+
+  /** Ends like `crash`, and does not begin again. */
+  async die(): Promise<void> {
     // A dead process runs no timers.
     for (const head of this.running) head.stopRounds();
     this.running.clear();
     await this.mirror.close();
     await this.database.close();
-    if (options.newBoot === true) this.boot++;
-    await this.start();
   }
 
   async close(): Promise<void> {

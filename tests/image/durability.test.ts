@@ -1,8 +1,11 @@
 /** What survives what: the death of the daemon, the death of the host, a full local disk. */
 import { describe, expect, test } from '@jest/globals';
-import { readdirSync, rmdirSync } from 'node:fs';
+import { readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 
 import type { Head } from '../../lib/image/api.js';
+import { NO_CUT } from '../../lib/image/plane.js';
+import { encodeSideHeader } from '../../lib/image/side-file.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { mount, umount2 } from '../../lib/util/syscalls.js';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
@@ -21,6 +24,8 @@ async function worldWithImage(directory: string, chunks: number): Promise<{ worl
   await (await world.catalogue.find('disk'))!.commit({});
   return { world, head };
 }
+
+const isDurableMap = (name: string): boolean => name.endsWith('.durable');
 
 async function byteAt(head: Head, offset: number): Promise<number | undefined> {
   return (await head.read(offset, 1))[0];
@@ -84,6 +89,32 @@ test('the death of the host loses nothing that an fsync covered, and shows no by
   await again.write(2 * CHUNK + 512, Buffer.alloc(512, 63));
   expect(await byteAt(again, 2 * CHUNK)).toBe(0);
   expect(await byteAt(again, 2 * CHUNK + 512)).toBe(63);
+  await world.close();
+});
+
+// S20, S23: found by tests/power, seed 31
+test('writes whose size was lost with the host do not show when the disk grows again', async () => {
+  const directory = temporaryFolder('durability');
+  const { world, head } = await worldWithImage(directory, 2);
+  await head.write(2 * CHUNK, Buffer.alloc(8 * BLOCK, 64));
+  await head.fsync();
+  // States and data of a later round had reached the disk, the size that goes with them had not.
+  const path = join(directory, readdirSync(directory, { recursive: true, encoding: 'utf8' }).find(isDurableMap)!);
+  const id = basename(path, '.durable');
+  const sizeBytes = 2 * CHUNK + 2 * BLOCK + 100;
+  writeFileSync(path, encodeSideHeader(id, { sizeBytes, cutBlock: NO_CUT }), { flag: 'r+' });
+  await world.crash({ newBoot: true });
+  const again = await world.openHead('disk');
+  expect(again.sizeBytes()).toBe(sizeBytes);
+  await again.truncate(3 * CHUNK);
+  await again.fsync();
+  for (const newBoot of [false, true]) {
+    await world.crash({ newBoot });
+    const grown = await world.openHead('disk');
+    expect(await byteAt(grown, sizeBytes - 1)).toBe(64);
+    const behind = Buffer.from(await grown.read(sizeBytes, 3 * CHUNK - sizeBytes));
+    expect(behind.equals(Buffer.alloc(behind.length))).toBe(true);
+  }
   await world.close();
 });
 

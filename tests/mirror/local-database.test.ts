@@ -82,4 +82,18 @@ describe('LocalDatabase', () => {
     await expect(LocalDatabase.open(directory)).rejects.toMatchObject({ code: 'DAMAGED' });
     expect(await readdir(directory)).toContain(manifest);
   });
+
+  // What the loss of a host leaves of one that has just been made: tests/power/.
+  test('a damaged database whose files were never synced has promised nothing, and is begun anew', async () => {
+    const database = await LocalDatabase.open(directory);
+    await database.close();
+    await rm(join(directory, 'settled'));
+    const manifest = (await readdir(directory)).find((name) => name.startsWith('MANIFEST'))!;
+    await writeFile(join(directory, manifest), '');
+    const again = await LocalDatabase.open(directory);
+    await again.put('x', Buffer.from('1'), { sync: true });
+    expect(await readdir(directory)).toContain('settled');
+    expect(await again.get('x')).toEqual(Buffer.from('1'));
+    await again.close();
+  });
 });
