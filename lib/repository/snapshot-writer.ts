@@ -7,9 +7,8 @@
  * coding and uploading go on side by side. Hashing is this thread's work, a chunk a turn: on another thread it would cost a
  * copy and two switches, which take longer than the hash (docs/decisions/0020-commit.md).
  *
- * Memory is bounded: `put` waits while more than PLAIN_BYTES are between put and coded, or more than STORED_BYTES between
- * coded and durable. The first error ends everything: later calls reject with it. Known places are a help: when they fail,
- * the chunk is uploaded.
+ * Memory is bounded: `put` waits while too much is between put and coded, or between coded and durable (backlog.ts). The
+ * first error ends everything: later calls reject with it. Known places are a help: when they fail, the chunk is uploaded.
  *
  * Shrinking to a size inside a chunk that is not put: the rest of that chunk is made zero here, so that growing again can
  * never show old bytes.
@@ -17,7 +16,7 @@
 import PQueue from 'p-queue';
 import { isZero, sha256, sha256OffThread } from '../format/checksums.js';
 import { encodePayload, isStoredSize, type EncodedPayload } from '../format/codec.js';
-import { chunkCount, isChunkSize, MAX_IMAGE_BYTES, type Bytes, type ChunkNumber } from '../format/geometry.js';
+import { chunkCount, type Bytes, type ChunkNumber } from '../format/geometry.js';
 import { ZSTD_FEATURE } from '../format/json.js';
 import type { ChunkId, ChunkReference, Codec, NodeId, NodeReference, TreeNode } from '../format/references.js';
 import { encodeTreeNode } from '../format/tree-node.js';
@@ -25,9 +24,11 @@ import type { ObjectStore } from '../store/object-store.js';
 import { Semaphore } from '../store/semaphore.js';
 import { LazydiskError } from '../util/errors.js';
 import type { SnapshotWriter, SnapshotWriterOptions, WrittenSnapshot } from './api.js';
+import { Backlog } from './backlog.js';
 import { BoundedMap } from './bounded-map.js';
 import type { Reliance } from './reliance.js';
 import { SEGMENT_TARGET_BYTES, SegmentWriter, type UploadedPayload } from './segment-writer.js';
+import { assertPut, assertWriterOptions } from './snapshot-arguments.js';
 import { TreeBuilder } from './tree-builder.js';
 import { fetchVerified } from './verified-fetch.js';
 
@@ -37,12 +38,12 @@ const PARALLEL_UPLOADS = 8;
 const PARALLEL_CODERS = 4;
 /** Larger chunks are hashed off this thread, where they hold nobody up; smaller ones here, without a copy. */
 const HASHED_HERE_BYTES = 1024 * 1024;
-/** Plain chunks between put and coded, bytes: enough to keep the coders busy, few enough to stay in the processor's cache. */
-const PLAIN_BYTES = 16 * 1024 * 1024;
-/** Coded chunks that are not durable yet, bytes. More than one open segment, or nothing would ever be closed. */
-const STORED_BYTES = SEGMENT_TARGET_BYTES * (PARALLEL_UPLOADS + 1);
-/** Puts that wait for their turn (zeros hold no bytes). */
-const WAITING_PUTS = 1024;
+/** Enough plain chunks to keep the coders busy, few enough to stay in the processor's cache. Zeros hold no bytes. */
+const BOUNDS = {
+  plainBytes: 16 * 1024 * 1024,
+  codedBytes: SEGMENT_TARGET_BYTES * (PARALLEL_UPLOADS + 1),
+  puts: 1024,
+};
 /** Chunks that are looked up at once. */
 const BATCH = 32;
 /** Ids of this run that are remembered. */
@@ -79,13 +80,11 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   readonly #coming = new Set<ChunkId>();
   readonly #items: Item[] = [];
   readonly #decided: Decided[] = [];
+  readonly #backlog = new Backlog(BOUNDS, () => this.#items.length + this.#decided.length);
   readonly #onAbort = () => this.#fail(new LazydiskError('ABORTED', 'Writing the snapshot was given up.'));
   #draining: Promise<void> | undefined;
   #appending: Promise<void> | undefined;
   #usesZstd = false;
-  #waiting: (() => void)[] = [];
-  #plainBytes = 0;
-  #storedBytes = 0;
   #processedBytes = 0;
   #uploadedBytes = 0;
   #failure: { readonly error: unknown } | undefined;
@@ -98,7 +97,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     private readonly codec: Codec,
     private readonly reliance: Reliance,
   ) {
-    assertOptions(options);
+    assertWriterOptions(options);
     this.#store = store;
     const { signal } = this.#controller;
     this.#options = { ...options, known: reliance.places(options.known, signal) };
@@ -132,11 +131,11 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   async put(chunk: ChunkNumber, bytes: Uint8Array | null): Promise<void> {
     this.#throwIfFailed();
     if (this.#ended) throw new LazydiskError('USAGE', 'A chunk was put into a snapshot that is finished.');
-    this.#assertPut(chunk, bytes);
+    assertPut(this.#options, chunk, bytes);
     const isHashed = this.#enqueue(chunk, bytes);
     // Who puts in a loop must not hold up this thread.
     if (isHashed) await nextTurn();
-    while (this.#isFull()) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    await this.#backlog.room();
     this.#throwIfFailed();
   }
 
@@ -182,7 +181,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   #enqueue(chunk: ChunkNumber, given: Uint8Array | null): boolean {
     const bytes = given === null || isZero(given) ? null : given;
     if (bytes === null && given !== null) this.#options.onRead?.(given);
-    this.#plainBytes += bytes?.length ?? 0;
+    this.#backlog.addPlain(bytes?.length ?? 0);
     this.#items.push({ chunk, bytes, id: bytes === null ? null : nameOf(bytes) });
     this.#draining ??= this.#drain();
     return bytes !== null;
@@ -272,7 +271,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     // A chunk of this run may have been placed so long ago that it is forgotten.
     const payload = coded === 'placed in this run' ? await encodePayload(this.codec, bytes) : await coded;
     const reference = { id, ...this.#chunkSegments.append(id, payload, bytes.length) };
-    this.#storedBytes += reference.storedBytes;
+    this.#backlog.addCoded(reference.storedBytes);
     this.#wasRead(bytes);
     this.#placed.set(id, reference);
     this.#coming.delete(id);
@@ -280,7 +279,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
   }
 
   #wasRead(bytes: Uint8Array): void {
-    this.#plainBytes -= bytes.length;
+    this.#backlog.addPlain(-bytes.length);
     this.#options.onRead?.(bytes);
   }
 
@@ -312,7 +311,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
 
   async #chunksUploaded(payloads: readonly UploadedPayload[], objectBytes: number): Promise<void> {
     await this.#options.known.record(payloads).catch(() => undefined);
-    for (const { storedBytes } of payloads) this.#storedBytes -= storedBytes;
+    for (const { storedBytes } of payloads) this.#backlog.addCoded(-storedBytes);
     this.#uploaded(payloads, objectBytes);
   }
 
@@ -324,19 +323,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
 
   #moved(): void {
     this.#options.onProgress?.({ processedBytes: this.#processedBytes, uploadedBytes: this.#uploadedBytes });
-    if (!this.#isFull()) this.#wake();
-  }
-
-  #wake(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const resolve of waiting) resolve();
-  }
-
-  #isFull(): boolean {
-    if (this.#failure !== undefined) return false;
-    const waiting = this.#items.length + this.#decided.length;
-    return this.#plainBytes > PLAIN_BYTES || this.#storedBytes > STORED_BYTES || waiting > WAITING_PUTS;
+    this.#backlog.moved();
   }
 
   #fail(error: unknown): void {
@@ -345,7 +332,7 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     this.#items.length = 0;
     this.#decided.length = 0;
     this.#controller.abort(error);
-    this.#wake();
+    this.#backlog.end();
   }
 
   #throwIfFailed(): void {
@@ -373,22 +360,6 @@ export class StoredSnapshotWriter implements SnapshotWriter {
     const bytes = await fetchVerified(this.#store, reference, chunkSizeBytes, 'a chunk', this.#controller.signal);
     if (!isZero(bytes.subarray(used))) this.#enqueue(chunk, bytes.fill(0, used));
   }
-
-  #assertPut(chunk: ChunkNumber, bytes: Uint8Array | null): void {
-    const { chunkSizeBytes, sizeBytes } = this.#options;
-    const chunks = chunkCount(sizeBytes, chunkSizeBytes);
-    if (!Number.isInteger(chunk) || chunk < 0 || chunk >= chunks) {
-      throw new LazydiskError('USAGE', `Chunk ${chunk} was put into an image of ${chunks} chunks.`);
-    }
-    if (bytes === null) return;
-    if (bytes.length !== chunkSizeBytes) {
-      throw new LazydiskError('USAGE', `A chunk of ${bytes.length} bytes was put where chunks have ${chunkSizeBytes}.`);
-    }
-    const used = sizeBytes - chunk * chunkSizeBytes;
-    if (used < chunkSizeBytes && !isZero(bytes.subarray(used))) {
-      throw new LazydiskError('USAGE', 'The last chunk must be padded with zeros at the end of the image.');
-    }
-  }
 }
 
 function nameOf(bytes: Uint8Array): ChunkId | Promise<ChunkId> {
@@ -400,17 +371,4 @@ function nameOf(bytes: Uint8Array): ChunkId | Promise<ChunkId> {
 
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-function assertOptions({ base, chunkSizeBytes, sizeBytes }: SnapshotWriterOptions): void {
-  if (!isChunkSize(chunkSizeBytes)) throw new LazydiskError('USAGE', `${chunkSizeBytes} bytes is not a chunk size.`);
-  if (!Number.isInteger(sizeBytes) || sizeBytes < 0) {
-    throw new LazydiskError('USAGE', `${sizeBytes} is not the size of an image.`);
-  }
-  if (sizeBytes > MAX_IMAGE_BYTES) {
-    throw new LazydiskError('TOO_LARGE', `An image has at most ${MAX_IMAGE_BYTES} bytes, not ${sizeBytes}.`);
-  }
-  if (base !== null && base.chunkSizeBytes !== chunkSizeBytes) {
-    throw new LazydiskError('USAGE', `The base has chunks of ${base.chunkSizeBytes} bytes, not ${chunkSizeBytes}.`);
-  }
 }
