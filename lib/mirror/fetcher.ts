@@ -49,6 +49,8 @@ export class Fetcher<S extends Shipment> {
   private fillTimer: NodeJS.Timeout | undefined;
   private readonly bounds: LinkBounds;
   private readonly parts: RunParts<S>;
+  /** Bytes that were asked for and have not come. */
+  private awaitedBytes = 0;
   private closing = false;
 
   constructor(options: FetcherOptions<S>) {
@@ -68,6 +70,9 @@ export class Fetcher<S extends Shipment> {
       firstByteTimes: new FirstByteTimes(),
       buffers: this.buffers,
       handle: (work, priority) => line.handle(work, priority),
+      awaited: (change) => {
+        this.awaitedBytes += change;
+      },
       bytesCame: (count, firstAfterMs) => {
         const nowMs = performance.now();
         if (firstAfterMs !== undefined) this.link.answered(firstAfterMs, nowMs);
@@ -126,11 +131,9 @@ export class Fetcher<S extends Shipment> {
   }
 
   private load(): LinkLoad {
-    let awaitedBytes = 0;
-    for (const run of this.running) awaitedBytes += run.awaitedBytes;
     return {
       requests: this.running.size,
-      awaitedBytes,
+      awaitedBytes: this.awaitedBytes,
       windowBytes: this.link.windowBytes,
       waits: (priority) => this.waiting.has(priority),
       mayFill: this.fillRate.waitMs(performance.now()) === 0,

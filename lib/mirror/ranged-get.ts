@@ -14,6 +14,8 @@ import type { Waiting } from './waiting.js';
 export interface GetListener<W extends Waiting> {
   /** So many more bytes are here, `firstAfterMs` is set with the first ones of the GET. */
   bytes(count: Bytes, firstAfterMs: number | undefined): void;
+  /** So many more bytes are to come, fewer when negative; 0 in all when the GET is over. */
+  awaited(change: Bytes): void;
   /** All stored bytes of a chunk are here; they stay as they are. */
   chunk(one: W, stored: Buffer): void;
 }
@@ -38,11 +40,7 @@ export class RangedGet<W extends Waiting> {
     let end = 0;
     this.ends = chunks.map(({ reference }) => (end += reference.storedBytes));
     this.lengthBytes = end;
-  }
-
-  /** Bytes that have not come. */
-  get awaitedBytes(): Bytes {
-    return this.isOver ? 0 : this.lengthBytes - this.cameBytes;
+    listener.awaited(end);
   }
 
   /** Milliseconds since bytes came last. */
@@ -66,6 +64,7 @@ export class RangedGet<W extends Waiting> {
       }
     } finally {
       this.isOver = true;
+      this.listener.awaited(this.cameBytes - this.lengthBytes);
     }
   }
 
@@ -75,6 +74,7 @@ export class RangedGet<W extends Waiting> {
 
   private filled(whole: Buffer, filledBytes: Bytes): void {
     const more = filledBytes < this.cameBytes ? filledBytes : filledBytes - this.cameBytes;
+    this.listener.awaited(this.cameBytes - filledBytes);
     this.cameBytes = filledBytes;
     if (more > 0) {
       this.lastBytesMs = performance.now();

@@ -69,6 +69,8 @@ export interface RunParts<S extends Shipment> {
   readonly handle: <T>(work: () => Promise<T>, priority: FetchPriority) => Promise<T>;
   readonly buffers: DecodeBuffers;
   readonly land: (shipments: readonly S[]) => Landing<S>;
+  /** So many more bytes are to come, fewer when negative. */
+  readonly awaited: (change: Bytes) => void;
   /** Bytes have come; `firstAfterMs` with the first of a GET. */
   readonly bytesCame: (count: Bytes, firstAfterMs: number | undefined) => void;
 }
@@ -97,13 +99,6 @@ export class Run<S extends Shipment> {
     this.landing = parts.land(shipments);
   }
 
-  /** Bytes that were asked for and have not come. */
-  get awaitedBytes(): Bytes {
-    let bytes = 0;
-    for (const get of this.gets) bytes += get.awaitedBytes;
-    return bytes;
-  }
-
   /** Resolves when every shipment has ended. Call once; never rejects. */
   async travel(): Promise<void> {
     if (this.priority === 'demand') this.parts.counts.demandRequests++;
@@ -127,9 +122,10 @@ export class Run<S extends Shipment> {
   }
 
   private begin(shipments: readonly S[]): RangedGet<S> {
-    const { source, counts, bytesCame, firstByteTimes } = this.parts;
+    const { source, counts, awaited, bytesCame, firstByteTimes } = this.parts;
     counts.requests++;
     const get = new RangedGet(source, shipments, {
+      awaited,
       bytes: (count, firstAfterMs) => {
         counts.fetchedBytes += count;
         if (firstAfterMs !== undefined && this.priority === 'demand') firstByteTimes.add(firstAfterMs);
@@ -212,6 +208,7 @@ export class Run<S extends Shipment> {
     let stored: Buffer | undefined;
     this.parts.counts.requests++;
     const get = new RangedGet(this.parts.source, [shipment], {
+      awaited: this.parts.awaited,
       bytes: (count, firstAfterMs) => {
         this.parts.counts.fetchedBytes += count;
         this.parts.bytesCame(count, firstAfterMs);
