@@ -1,0 +1,66 @@
+/** A local disk that fails or is full under a state directory, by errors that the file system itself gives. Needs root and /dev/fuse. */
+import { expect, test } from '@jest/globals';
+
+import { MemoryStore } from '../../lib/store/memory-store.js';
+import { cleanUpAfter } from '../helpers/cleanup.js';
+import { FaultyStore } from '../helpers/faulty-store.js';
+import { CHUNK, codeOf, ImageWorld, shut, withImage } from '../helpers/image-world.js';
+import { PowerDisk } from './power-disk.js';
+
+cleanUpAfter('each');
+
+const BLOCK = 4096;
+
+async function worldOn(disk: PowerDisk): Promise<ImageWorld> {
+  const world = await ImageWorld.open(await disk.mount(), { store: new FaultyStore(new MemoryStore()) });
+  await withImage(world, 1);
+  return world;
+}
+
+// S26
+test('a layer without room refuses the write, keeps what was written, and goes on when there is room', async () => {
+  const disk = PowerDisk.start();
+  const world = await worldOn(disk);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(BLOCK, 2));
+  await disk.inject({ operation: 'write', name: '\\.data$', errno: 'ENOSPC', times: 1000 });
+  expect(await codeOf(head.write(BLOCK, Buffer.alloc(BLOCK, 3)))).toBe('NO_SPACE');
+  expect([...(await head.read(0, 1)), ...(await head.read(BLOCK, 1))]).toEqual([2, 1]);
+  await disk.inject();
+  await head.write(BLOCK, Buffer.alloc(BLOCK, 4));
+  await head.fsync();
+  expect([...(await head.read(0, 1)), ...(await head.read(BLOCK, 1))]).toEqual([2, 4]);
+  await world.close();
+});
+
+// S21
+test('a sync that the disk fails is an error until the head is opened anew, and is not taken for done', async () => {
+  const disk = PowerDisk.start();
+  const world = await worldOn(disk);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(BLOCK, 2));
+  await disk.inject({ operation: 'fsync', name: '\\.data$', errno: 'EIO', times: 1 });
+  expect(await codeOf(head.fsync())).toBe('IO');
+  expect(await codeOf(head.fsync())).toBe('IO');
+  expect(await codeOf(head.write(0, Buffer.alloc(BLOCK, 3)))).toBe('IO');
+  shut(head);
+  const again = await world.openHead('disk');
+  await again.fsync();
+  expect([...(await again.read(0, 1))]).toEqual([2]);
+  await world.close();
+});
+
+test('a commit whose freeze the disk has no room for changes nothing, and the next one takes everything', async () => {
+  const disk = PowerDisk.start();
+  const world = await worldOn(disk);
+  const head = await world.openHead('disk');
+  await head.write(CHUNK, Buffer.alloc(BLOCK, 2));
+  const image = (await world.catalogue.find('disk'))!;
+  await disk.inject({ operation: 'create', name: 'head\\.json\\.new$', errno: 'ENOSPC', times: 1 });
+  expect(await codeOf(image.commit({}))).not.toBe('undefined');
+  expect(await image.snapshots()).toEqual([1]);
+  expect(await image.status()).toMatchObject({ dirtyBytes: BLOCK, layers: 1 });
+  expect(await image.commit({})).toMatchObject({ number: 2, changed: true });
+  expect([...(await head.read(CHUNK, 1))]).toEqual([2]);
+  await world.close();
+});
