@@ -1,6 +1,6 @@
 /**
  * Whether a payload is worth compressing, guessed from a part of it: encrypted and compressed files, which no codec shrinks,
- * are most of what some guests write, and trying costs more of the processor than all else that is done for them.
+ * are most of what some guests write, and trying takes a way to another thread and memory for a frame that is thrown away.
  *
  * Pieces from all over the payload are put side by side and compressed, here, without another thread. The guess errs to
  * one side: what it calls hopeless would hardly have shrunk (docs/decisions/0020-commit.md).

@@ -3,7 +3,7 @@
  *
  * A payload is copied into its segment when it is appended: who appends may drop it, and no segment is put together in one
  * piece, which would hold up this thread. The memory of a segment that has been put is used again: fresh memory of this size
- * costs as much as hashing what comes into it, and makes the collector run. That of an upload that failed is left alone.
+ * costs half as much as hashing what comes into it, and makes the collector run. That of an upload that failed is left alone.
  * A place is known as soon as a payload is appended; it is durable when `onUploaded` names it. A segment gets a random id,
  * so putting it again after an unknown outcome is harmless. At most one segment is open; how many closed ones wait is
  * bounded by whoever appends (the snapshot writer counts the bytes it has handed out).
