@@ -7,7 +7,7 @@ import { hasCode, LazydiskError } from '../../lib/util/errors.js';
 import { Registry } from '../service/registry.js';
 import { EXIT_STATUS, EXIT_STATUS_HELP, exitStatusOf, type ExitStatus } from './exit-status.js';
 import { Output, type Streams } from './output.js';
-import { DASH, parsableWords, type CommonOptions, type Verb, type VerbContext } from './verb.js';
+import { ChosenVerb, DASH, parsableWords, type CommonOptions, type Verb, type VerbContext } from './verb.js';
 
 export interface ProgramOptions {
   readonly verbs: readonly Verb[];
@@ -27,16 +27,28 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
   try {
     let program = common(options);
     for (const verb of options.verbs) program = verb(program, contextOf);
-    let text = '';
-    await program.parseAsync(parsableWords(words), {}, (_error, _parsed, help) => {
-      text = help;
-    });
-    if (text !== '') options.streams.stdout.write(`${text}\n`);
+    const chosen = await choose(program, words);
+    if (chosen instanceof ChosenVerb) await chosen.run();
+    else options.streams.stdout.write(`${chosen}\n`);
     return EXIT_STATUS.ok;
   } catch (error) {
     output.failure(error);
     if (hasCode(error, 'USAGE') && !json) output.note('See `lazydisk --help`, or `lazydisk VERB --help`.');
     return exitStatusOf(error);
+  }
+}
+
+/** The verb that the words name, or the text that they ask for: help, version. USAGE. */
+async function choose(program: Argv<CommonOptions>, words: readonly string[]): Promise<ChosenVerb | string> {
+  let text = '';
+  try {
+    await program.parseAsync(parsableWords(words), {}, (_error, _parsed, help) => {
+      text = help;
+    });
+    return text;
+  } catch (error) {
+    if (error instanceof ChosenVerb) return error;
+    throw error;
   }
 }
 

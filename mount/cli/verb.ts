@@ -43,6 +43,16 @@ export type Verb = (
   contextOf: (options: CommonOptions) => VerbContext,
 ) => Argv<CommonOptions>;
 
+/**
+ * The verb of a command line that was understood. It is thrown, because yargs goes on after a handler that returns: it lays
+ * out the help of the verb, which takes as long as a third of all else that a command does, and nobody has asked for it.
+ */
+export class ChosenVerb extends Error {
+  constructor(readonly run: () => Promise<void>) {
+    super('A verb was chosen.');
+  }
+}
+
 export function defineVerb<Options extends CommonOptions>(verb: VerbDefinition<Options>): Verb {
   return (program, contextOf) =>
     program.command(
@@ -52,7 +62,9 @@ export function defineVerb<Options extends CommonOptions>(verb: VerbDefinition<O
         for (const [commandLine, meaning] of verb.examples) own.example(`$0 ${commandLine}`, meaning);
         return verb.options(own).epilogue(EXIT_STATUS_HELP);
       },
-      (options) => verb.run(withDashes(options), contextOf(options)),
+      (options) => {
+        throw new ChosenVerb(() => verb.run(withDashes(options), contextOf(options)));
+      },
     );
 }
 
