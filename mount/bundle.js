@@ -12,9 +12,14 @@ import { join } from 'node:path';
 import { build, transform } from 'esbuild';
 
 const OUT = 'dist/mount/cli';
-/** Each with the words that it is run with for its cache: as much as goes without doing anything. */
+/** Each with the words that it is run with for its cache: they go as far as they can without doing anything. */
 const PROGRAMS = [
-  { name: 'main', entry: 'mount/cli/main.ts', words: ['mount', '--help'], node: '-S UV_THREADPOOL_SIZE=16 node' },
+  {
+    name: 'main',
+    entry: 'mount/cli/main.ts',
+    words: ['mount', 's3://nowhere/at-all', '/nowhere/at-all'],
+    node: '-S UV_THREADPOOL_SIZE=16 node',
+  },
   { name: 'daemon-main', entry: 'mount/cli/daemon-main.ts', words: [], node: 'node' },
 ];
 const NOT_ASCII = /[^\0-\x7f]/gu;
@@ -70,7 +75,7 @@ for (const { name, words, node } of PROGRAMS) {
   chmodSync(file, 0o755);
   // Its status is that of the words; what counts is the file.
   const make = `require('./${OUT}/code-cache.cjs').make('${name}')`;
-  spawnSync(process.execPath, ['-e', make, '--', ...words], { stdio: ['ignore', 'ignore', 'inherit'] });
+  spawnSync(process.execPath, ['-e', make, '--', name, ...words], { stdio: 'ignore' });
   if (!existsSync(join(OUT, `${name}.cache`))) throw new Error(`the cache of ${name} was not made`);
 }
 
