@@ -99,6 +99,9 @@ wants mounted && jest "mounted tests" --runInBand "$root/tests/mounted"
 wants mounted && LAZYDISK_FUSE_WITHOUT=async-read,async-dio,parallel-dirops,readdirplus,passthrough,resend \
   jest "mounted tests without features of later kernels" --runInBand "$root/tests/mounted/(tree|fio|halves|copies|kill)\.test\.ts"
 wants native && LAZYDISK_TEST_DRIVER=fuse-native jest "mounted tests on fuse-native" --runInBand "$root/tests/mounted"
-[ "${ONLY:-}" = torture ] && jest "torture" --runInBand "$root/tests/torture"
+if [ "${ONLY:-}" = torture ]; then
+  jest "torture" --runInBand "$root/tests/torture"
+  MOUNT_ROUNDS=1000 jest "a thousand mounts" --runInBand "$root/tests/mounted/rounds.test.ts"
+fi
 wants guest && jest "guest test" --runInBand "$root/tests/guest"
 exit 0
