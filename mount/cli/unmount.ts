@@ -34,7 +34,7 @@ const SENTENCES: Readonly<Record<Outcome, (path: string) => string>> = {
 };
 
 async function unmount(path: string, registry: Registry): Promise<Outcome> {
-  const entry = await registry.find(path);
+  const entry = await registry.findServing(path);
   if (entry !== undefined) {
     await askDaemon(entry, registry);
     return 'unmounted';

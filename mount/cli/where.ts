@@ -48,7 +48,7 @@ export async function requireMount(
 
 async function findMount(text: string, registry: Registry): Promise<RegistryEntry> {
   const path = await resolveMountpoint(text).catch(() => undefined);
-  const entry = path === undefined ? undefined : await registry.find(path);
+  const entry = path === undefined ? undefined : await registry.findServing(path);
   if (entry !== undefined) return entry;
   const mounted = path === undefined ? undefined : await mountedAt(path);
   if (mounted?.type === FILE_SYSTEM_TYPE) {

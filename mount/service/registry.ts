@@ -10,12 +10,17 @@
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import * as z from 'zod';
 import { replaceFile } from './files.js';
 import { isRunning } from './processes.js';
 
 /** Environment variable that moves the registry (tests, hosts without /run). */
 export const RUNTIME_VARIABLE = 'LAZYDISK_RUNTIME_DIR';
+
+/** A daemon takes over within a second, unless its store is away. */
+const TAKE_OVER_MS = 10_000;
+const POLL_MS = 20;
 
 const entrySchema = z.object({
   mountpoint: z.string(),
@@ -74,6 +79,16 @@ export class Registry {
       if (entry?.mountpoint === mountpoint) return entry;
     }
     return undefined;
+  }
+
+  /** The same, to be asked something: while a daemon has died and the next one is about to take over, it is waited for. */
+  async findServing(mountpoint: string, waitMs = TAKE_OVER_MS): Promise<RegistryEntry | undefined> {
+    const deadlineMs = performance.now() + waitMs;
+    for (;;) {
+      const entry = await this.find(mountpoint);
+      if (entry === undefined || isRunning(entry) || performance.now() >= deadlineMs) return entry;
+      await delay(POLL_MS);
+    }
   }
 
   /** All live mounts. */

@@ -29,17 +29,11 @@ async function messages(mounted: MountedTest): Promise<string[]> {
 const count = (list: readonly string[], message: string): number => list.filter((each) => each === message).length;
 const TAKEN_OVER = 'Taking over from a daemon that is gone.';
 
-/** Resolves once a daemon other than `former` serves; its pid. */
+/** The pid of the daemon that has taken over from `former`: who asks for a status meanwhile waits for it. */
 async function successor(mounted: MountedTest, former: number): Promise<number> {
-  let pid = former;
-  await waitFor('another daemon serves', async () => {
-    const { status, stdout } = await lazydisk(['status', mounted.mountpoint, '--json'], {
-      env: mounted.repository.env,
-    });
-    if (status === 0) ({ daemonPid: pid } = JSON.parse(stdout) as { daemonPid: number });
-    return pid !== former;
-  });
-  return pid;
+  const { daemonPid } = await mounted.status();
+  expect(daemonPid).not.toBe(former);
+  return daemonPid;
 }
 
 describeTakeover('the death of a daemon', () => {

@@ -87,3 +87,16 @@ test('files that are no entries are passed over and left alone', async () => {
 test('a registry that does not exist yet is empty', async () => {
   expect(await Registry.in(join(folder, 'none')).list()).toEqual([]);
 });
+
+test('who wants to ask a daemon that has died waits for the next one, as long as a supervisor is there', async () => {
+  const registry = Registry.in(folder);
+  const gone = { pid: 2 ** 22 - 1, startTicks: '1' };
+  await registry.add(entry({ ...gone, supervisor: thisProcess() }));
+  expect(await registry.find('/mnt/a b')).toMatchObject(gone);
+  const asked = registry.findServing('/mnt/a b');
+  const next = entry({ supervisor: thisProcess() });
+  await registry.add(next);
+  expect(await asked).toEqual(next);
+  await registry.add(entry({ ...gone, supervisor: gone }));
+  expect(await registry.findServing('/mnt/a b')).toBeUndefined();
+});
