@@ -403,7 +403,7 @@ export class LocalHead implements Head {
     const { repository } = this.parts;
     const { image } = this.record;
     await this.claim.take(signal);
-    const listing = await repository.listImage(image, signal);
+    const listing = await repository.summarizeImage(image, signal);
     const newest = listing.snapshots.at(-1);
     if (newest === undefined || newest.number <= this.record.seenNumber || this.isDirty()) {
       // Nobody's writes may begin on what no commit could publish.

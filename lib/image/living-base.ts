@@ -13,7 +13,7 @@ import type { HeadRecord } from './head-record.js';
 /** CONFLICT: the base was deleted. `listing` is that of the head's own image, seen just now. */
 export async function assertBaseLives(
   head: HeadRecord,
-  listing: ImageListing,
+  listing: Pick<ImageListing, 'snapshots'>,
   repository: Repository,
   signal?: AbortSignal,
 ): Promise<void> {

@@ -53,7 +53,9 @@ export interface Repository {
   imageSummaries(signal?: AbortSignal): Promise<ImageSummary[]>;
   /** The listing of an image that has just been summed up: no LIST, and one GET when there is a lock. */
   completeListing(summary: ImageSummary, signal?: AbortSignal): Promise<ImageListing>;
-  /** NOT_FOUND is not thrown: an unknown image has no snapshots and number 1 next. */
+  /** One LIST; the lock is not read. NOT_FOUND is not thrown: an unknown image has no snapshots and number 1 next. */
+  summarizeImage(image: string, signal?: AbortSignal): Promise<ImageSummary>;
+  /** The same with the lock: one GET more when there is one. */
   listImage(image: string, signal?: AbortSignal): Promise<ImageListing>;
   /** NOT_FOUND, DAMAGED, UNSUPPORTED (a feature in `requires` that this version does not know). */
   readRecord(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord>;

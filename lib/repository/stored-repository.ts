@@ -76,8 +76,12 @@ export class StoredRepository implements Repository {
   }
 
   async listImage(image: string, signal?: AbortSignal): Promise<ImageListing> {
+    return this.completeListing(await this.summarizeImage(image, signal), signal);
+  }
+
+  async summarizeImage(image: string, signal?: AbortSignal): Promise<ImageSummary> {
     const { objects } = await this.store.list(imagePrefix(image), { signal });
-    return this.completeListing({ image, ...(listedImages(objects).get(image) ?? NO_IMAGE) }, signal);
+    return { image, ...(listedImages(objects).get(image) ?? NO_IMAGE) };
   }
 
   async readRecord(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {

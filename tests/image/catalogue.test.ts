@@ -301,6 +301,21 @@ test('after a look ahead, the first lookup of an image and its head asks the sto
   await world.close();
 });
 
+test('an open for writing is two requests, the lock and the listing that follows it', async () => {
+  const maker = await ImageWorld.open(temporaryFolder('maker'));
+  await withImage(maker, 1);
+  await maker.close();
+  const world = await ImageWorld.open(temporaryFolder('fresh'), { store: maker.store, stateId: 'b'.repeat(32) });
+  const head = await (await world.catalogue.find('disk'))!.head();
+  maker.store.resetCounts();
+  await head!.openForWriting();
+  expect(maker.store.calls.filter(({ key }) => key !== 'lazydisk.json').map(({ operation }) => operation)).toEqual([
+    'put',
+    'list',
+  ]);
+  await world.close();
+});
+
 test('a look ahead in a repository of many images reads no record', async () => {
   const world = await ImageWorld.open(temporaryFolder('many'));
   await withImage(world, 1);
