@@ -8,12 +8,14 @@ import { open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import * as z from 'zod';
 
+import { randomId } from '../format/checksums.js';
 import { isChunkSize } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-record.js';
 import type { ParentReference, SnapshotRecord } from '../format/snapshot-record.js';
 import { LazydiskError } from '../util/errors.js';
 import type { HeadOwner } from './api.js';
+import type { BaseTree } from './base.js';
 import { makeDirectory, syncDirectory } from './layer.js';
 
 /** One listed layer. */
@@ -117,4 +119,28 @@ export async function writeHeadRecord(path: string, record: HeadRecord): Promise
   }
   await rename(temporary, path);
   await syncDirectory(dirname(path));
+}
+
+/** The record of an image that has nothing yet. */
+export function emptyRecord(image: string, imageId: RandomId, chunkSizeBytes: number, bootId: string): HeadRecord {
+  return {
+    image,
+    imageId,
+    contentId: `head/${imageId}/${randomId()}`,
+    chunkSizeBytes,
+    base: null,
+    origin: null,
+    seenNumber: 0,
+    layers: [],
+    bootId,
+    owner: null,
+    lockHeld: false,
+    abandonedCommitIds: [],
+    dirtySinceMs: null,
+  };
+}
+
+/** What the layers stand on. */
+export function treeOf(record: HeadRecord): BaseTree {
+  return record.base ?? { root: null, sizeBytes: 0, chunkSizeBytes: record.chunkSizeBytes, allocatedBytes: 0 };
 }

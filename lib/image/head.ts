@@ -7,22 +7,21 @@
  */
 import { rm } from 'node:fs/promises';
 
-import { randomId } from '../format/checksums.js';
 import { blockCount } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
-import { LazydiskError, messageOf } from '../util/errors.js';
+import { LazydiskError } from '../util/errors.js';
 import type { Head, HeadOwner } from './api.js';
 import type { Attendances, Subject } from './attendance.js';
-import type { Base, BaseTree } from './base.js';
 import { HeadAttendance } from './head-attendance.js';
 import { HeadDisk } from './head-disk.js';
 import type { HeadDiskParts } from './head-state.js';
-import type { HeadRecord, ListedLayer } from './head-record.js';
+import { emptyRecord, treeOf, type HeadRecord } from './head-record.js';
+import { HeadStack, type Frozen } from './head-stack.js';
+import { IdleRounds } from './idle-rounds.js';
 import { KeptRecord } from './kept-record.js';
 import { Layer, removeUnlistedLayers } from './layer.js';
 import { assertBaseLives } from './living-base.js';
-import { withRoom } from './room.js';
 import { WriterClaim } from './writer-claim.js';
 import type { ClaimParts } from './writer-claim.js';
 
@@ -34,14 +33,8 @@ export interface HeadParts extends HeadDiskParts, ClaimParts {
   readonly headsDirectory: string;
 }
 
-/** How often changes are made durable without being asked, milliseconds. */
-const ROUND_INTERVAL_MS = 5000;
 /** So many layers mean that commit after commit has failed; each costs every read a look. */
 export const MAX_LAYERS = 8;
-/** Leaves of a new base that are looked up before it takes over, so that workers go on without a miss. */
-const MAX_WARM_LEAVES = 64;
-/** How long that may take, milliseconds: the store may be away. */
-const WARM_UP_MS = 2000;
 
 export class LocalHead implements Head {
   /** Set while a commit runs. */
@@ -49,11 +42,12 @@ export class LocalHead implements Head {
   /** Time of a disk that nobody has written and that has no base. */
   private readonly madeMs: number;
   private readonly claim: WriterClaim;
+  private readonly stack: HeadStack;
+  private readonly rounds: IdleRounds;
   private opens = 0;
   private readonly attendance: HeadAttendance;
   private replacing = false;
   private writers = 0;
-  private timer: NodeJS.Timeout | undefined;
   private turn: Promise<unknown> = Promise.resolve();
 
   private constructor(
@@ -63,13 +57,15 @@ export class LocalHead implements Head {
   ) {
     this.madeMs = parts.now();
     this.claim = new WriterClaim(parts, kept);
+    this.stack = new HeadStack(parts, kept, disk);
+    this.rounds = new IdleRounds(parts, kept, disk);
     this.attendance = new HeadAttendance(parts.attendances);
   }
 
   /** The head of an image that has a snapshot and was never written here. Makes no files. */
   static onSnapshot(parts: HeadParts, image: string, base: SnapshotRecord): LocalHead {
     const record: HeadRecord = {
-      ...emptyRecord(parts, image, base.imageId, base.chunkSizeBytes),
+      ...emptyRecord(image, base.imageId, base.chunkSizeBytes, parts.bootId),
       contentId: `head/${base.imageId}/${base.commitId}`,
       base,
       seenNumber: base.number,
@@ -80,7 +76,7 @@ export class LocalHead implements Head {
 
   /** A new image, never committed, without a disk yet. Its record is durable when it resolves. */
   static async forNewImage(parts: HeadParts, image: string, imageId: RandomId): Promise<LocalHead> {
-    const record = emptyRecord(parts, image, imageId, parts.repository.defaultChunkSizeBytes);
+    const record = emptyRecord(image, imageId, parts.repository.defaultChunkSizeBytes, parts.bootId);
     const kept = new KeptRecord(parts.headsDirectory, record, false);
     await kept.change({});
     return new LocalHead(parts, kept, new HeadDisk(parts, parts.bases.acquire(treeOf(record)), []));
@@ -94,7 +90,7 @@ export class LocalHead implements Head {
     base: SnapshotRecord,
     origin: string,
   ): Promise<LocalHead> {
-    const record = { ...emptyRecord(parts, image, imageId, base.chunkSizeBytes), base, origin };
+    const record = { ...emptyRecord(image, imageId, base.chunkSizeBytes, parts.bootId), base, origin };
     const kept = new KeptRecord(parts.headsDirectory, record, false);
     await kept.change({});
     return new LocalHead(parts, kept, new HeadDisk(parts, parts.bases.acquire(base), []));
@@ -207,7 +203,7 @@ export class LocalHead implements Head {
   }
 
   fsync(): Promise<void> {
-    return withRoom(this.parts.mirror, () => this.disk.rounds.request());
+    return this.rounds.request();
   }
 
   expose(key: number): Promise<void> {
@@ -240,14 +236,14 @@ export class LocalHead implements Head {
       this.attendance.enter(this.disk.currentBase, this.subject());
       try {
         await this.ensureLock(signal);
-        if (this.record.layers.length === 0) await this.pushLayer([]);
+        if (this.record.layers.length === 0) await this.stack.push([]);
       } catch (error) {
         this.attendance.leave();
         throw error;
       }
     });
     this.writers++;
-    this.startRounds();
+    this.rounds.start();
   }
 
   closeForWriting(): void {
@@ -259,61 +255,21 @@ export class LocalHead implements Head {
   async makeDisk(): Promise<void> {
     await this.inTurn(async () => {
       if (this.exists) throw new LazydiskError('EXISTS', `${this.record.image} has a disk already.`);
-      await this.pushLayer([]);
+      await this.stack.push([]);
     });
   }
 
-  /**
-   * The freeze of a commit: a new layer takes the writes; the others carry the commit's id, durably. Behind many failed
-   * commits no further layer is added: the layers that are frozen already are committed first, and `isNow` is false.
-   */
-  async freeze(
-    commitId: RandomId,
-    maxLayers = MAX_LAYERS,
-  ): Promise<{ frozen: readonly Layer[]; pauseMs: number; isNow: boolean }> {
-    return this.inTurn(async () => {
-      // The commit id stands with a layer, also where nothing was written: a clone that is published as it is.
-      if (this.record.layers.length === 0) await this.pushLayer([]);
-      const layers = this.disk.openLayers;
-      if (layers.length < maxLayers) return { frozen: layers, pauseMs: await this.pushLayer([commitId]), isNow: true };
-      const last = layers.length - 1;
-      await this.kept.change({
-        layers: this.record.layers.map((listed, index) =>
-          index === last ? listed : { ...listed, commitIds: [...listed.commitIds, commitId] },
-        ),
-      });
-      return { frozen: layers.slice(0, last), pauseMs: 0, isNow: false };
-    });
+  /** The freeze of a commit (head-stack.ts). */
+  freeze(commitId: RandomId, maxLayers = MAX_LAYERS): Promise<Frozen> {
+    return this.inTurn(() => this.stack.freeze(commitId, maxLayers));
   }
 
-  /**
-   * The base moves to a snapshot of our own; the layers that were frozen for it leave the stack, everything else stays.
-   * Also for a late PUT of ours that is found afterwards.
-   */
+  /** The base moves to a snapshot of our own (head-stack.ts). Also for a late PUT of ours that is found afterwards. */
   async adopt(record: SnapshotRecord): Promise<void> {
     await this.inTurn(async () => {
-      const included = (layer: ListedLayer): boolean => layer.commitIds.includes(record.commitId);
-      const dropped = this.disk.openLayers.filter((_, index) => included(this.record.layers[index]!));
-      const base = this.parts.bases.acquire(record);
-      await warmUp(base, this.disk.currentBase.loadedLeaves().slice(0, MAX_WARM_LEAVES));
-      // Durable first: with either record the disk shows the same, so a kill in between changes nothing.
-      try {
-        await this.kept.change({
-          base: record,
-          origin: null,
-          seenNumber: record.number,
-          layers: this.record.layers.filter((layer) => !included(layer)),
-          dirtySinceMs: null,
-        });
-      } catch (error) {
-        await this.parts.bases.release(base);
-        throw error;
-      }
-      base.touches.takeOver(this.disk.currentBase.touches);
-      const old = await this.disk.switchBase(base, dropped);
-      this.attendance.move(base, this.subject());
-      await this.disk.retire(dropped);
-      await this.parts.bases.release(old);
+      await this.stack.adopt(record, (base) => {
+        this.attendance.move(base, this.subject());
+      });
       await this.claim.tell();
     });
   }
@@ -378,7 +334,7 @@ export class LocalHead implements Head {
   }
 
   async close(): Promise<void> {
-    this.stopRounds();
+    this.rounds.stop();
     await this.turn;
     await this.disk.close();
   }
@@ -441,82 +397,16 @@ export class LocalHead implements Head {
     if (this.opens > 0) throw new LazydiskError('BUSY', `${this.record.image} is open: close disk.raw first.`);
     this.replacing = true;
     try {
-      await this.replaceContent(base, seenNumber);
+      await this.stack.replace(base, seenNumber);
+      await this.claim.tell();
     } finally {
       this.replacing = false;
     }
   }
 
-  private async replaceContent(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
-    const dropped = this.disk.openLayers;
-    const abandoned = this.record.layers.flatMap((layer) => layer.commitIds);
-    const next: HeadRecord = {
-      ...this.record,
-      contentId: `head/${this.record.imageId}/${randomId()}`,
-      base,
-      seenNumber,
-      layers: [],
-      dirtySinceMs: null,
-      abandonedCommitIds: [...this.record.abandonedCommitIds, ...abandoned],
-    };
-    // Durable first: when that fails, nothing has been thrown away.
-    const layer = base === null ? await this.createLayer() : undefined;
-    try {
-      await this.kept.change({ ...next, layers: layer === undefined ? [] : [{ id: layer.id, commitIds: [] }] });
-    } catch (error) {
-      layer?.close();
-      throw error;
-    }
-    const old = await this.disk.switchBase(this.parts.bases.acquire(treeOf(next)), dropped);
-    if (layer !== undefined) await this.disk.pushLayer(layer);
-    await this.disk.retire(dropped);
-    await this.parts.bases.release(old);
-    await this.claim.tell();
-  }
-
-  /** Lists a new layer durably, then puts it on top; the layers below carry the commit ids from then on. The pause, ms. */
-  private async pushLayer(commitIds: readonly RandomId[]): Promise<number> {
-    const layer = await this.createLayer();
-    const below = this.record.layers.map((listed) => ({ ...listed, commitIds: [...listed.commitIds, ...commitIds] }));
-    try {
-      await this.kept.change({ layers: [...below, { id: layer.id, commitIds: [] }] });
-    } catch (error) {
-      layer.close();
-      // The new record may be on the disk all the same: the files go only when it is sure that nothing lists them.
-      await this.kept.change({}).then(
-        () => layer.remove(),
-        () => undefined,
-      );
-      throw error;
-    }
-    return this.disk.pushLayer(layer);
-  }
-
-  private createLayer(): Promise<Layer> {
-    const { directory } = this.kept;
-    return withRoom(this.parts.mirror, () => Layer.create(directory, randomId(), blockCount(this.disk.sizeBytes)));
-  }
-
   /** Nothing happens by itself any more; what is asked for still does. */
   stopRounds(): void {
-    clearInterval(this.timer);
-  }
-
-  /** Since when there is something that is in no snapshot: kept, so that a restart knows it. */
-  private noteDirty(): void {
-    this.kept.change({ dirtySinceMs: this.parts.now() }).catch((error: unknown) => {
-      this.parts.log.warn(`The record of ${this.record.image} could not be written.`, { error: messageOf(error) });
-    });
-  }
-
-  private startRounds(): void {
-    if (this.timer !== undefined) return;
-    this.timer = setInterval(() => {
-      if (this.disk.isDirty() && this.record.dirtySinceMs === null) this.noteDirty();
-      // A failed round has told the log, and every later request.
-      if (this.disk.failure === undefined && this.disk.rounds.isNeeded()) this.fsync().catch(() => undefined);
-    }, ROUND_INTERVAL_MS);
-    this.timer.unref();
+    this.rounds.stop();
   }
 
   /** One change of the record at a time. */
@@ -527,42 +417,10 @@ export class LocalHead implements Head {
   }
 }
 
-/** Looks leaves up, as far as that is quick: who waits for it has the head's turn. */
-async function warmUp(base: Base, leaves: readonly number[]): Promise<void> {
-  const signal = AbortSignal.timeout(WARM_UP_MS);
-  try {
-    for (const first of leaves) await base.loadLeaf(first, signal);
-  } catch {
-    // What is not looked up now is looked up when it is read.
-  }
-}
-
 /** Why a local clone can't be published, and what can be done. */
 function nameIsTaken(image: string): string {
   return (
     `Another image has been named ${image} in the repository meanwhile; the changes of this one are kept: ` +
     `publish it under another name with \`lazydisk commit <mountpoint> ${image} --as NEW-IMAGE\`.`
   );
-}
-
-function emptyRecord(parts: HeadParts, image: string, imageId: RandomId, chunkSizeBytes: number): HeadRecord {
-  return {
-    image,
-    imageId,
-    contentId: `head/${imageId}/${randomId()}`,
-    chunkSizeBytes,
-    base: null,
-    origin: null,
-    seenNumber: 0,
-    layers: [],
-    bootId: parts.bootId,
-    owner: null,
-    lockHeld: false,
-    abandonedCommitIds: [],
-    dirtySinceMs: null,
-  };
-}
-
-function treeOf(record: HeadRecord): BaseTree {
-  return record.base ?? { root: null, sizeBytes: 0, chunkSizeBytes: record.chunkSizeBytes, allocatedBytes: 0 };
 }
