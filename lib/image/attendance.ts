@@ -36,6 +36,9 @@ export interface AttendanceParts extends ProfileParts {
 const FIRST_PAUSE_MS = 5000;
 const LONGEST_PAUSE_MS = 600_000;
 
+/** From the arrival of a profile to the fill of the rest, milliseconds. */
+const REPLAYED_PAUSE_MS = 2000;
+
 /** All attendances of a mount. */
 export class Attendances {
   private readonly open = new Map<Base, { readonly attendance: Attendance; users: number }>();
@@ -126,7 +129,11 @@ class Attendance {
   ) {
     // What the profile names goes first: until it has been asked for, nobody knows what is near to the boot.
     const replayed = run?.replay() ?? Promise.resolve();
-    this.works = [this.readAhead(), replayed.then(() => run?.record(putting)), replayed.then(() => this.keepFilled())];
+    this.works = [
+      this.readAhead(),
+      replayed.then(() => run?.record(putting)),
+      replayed.then(() => this.keepFilled(run)),
+    ];
   }
 
   async end(): Promise<void> {
@@ -143,11 +150,22 @@ class Attendance {
     this.base.watchMisses(undefined);
   }
 
+  /**
+   * A boot whose profile has come needs nothing more for the moment: link and processor are the guest's until a while after,
+   * and what a short life of it would never use does not travel.
+   */
+  private async afterReplay(run: ProfileRun | undefined): Promise<void> {
+    if (!((await run?.arrived()) ?? false)) return;
+    await delay(REPLAYED_PAUSE_MS, undefined, { signal: this.stopping.signal, ref: false }).catch(() => undefined);
+  }
+
   /** Fills once; again, later and later, only when the store has failed. */
-  private async keepFilled(): Promise<void> {
+  private async keepFilled(run: ProfileRun | undefined): Promise<void> {
     const { signal } = this.stopping;
     const { parts } = this;
     if (parts.fill === 'off') return;
+    this.fillState = 'running';
+    if (parts.fill === 'idle') await this.afterReplay(run);
     const priority = parts.fill === 'eager' ? 'eager' : 'fill';
     for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
       this.fillState = 'running';

@@ -102,6 +102,12 @@ export class ProfileRun {
     }
   }
 
+  /** Resolves when all that was asked for has come; false when that was nothing. Never rejects. */
+  async arrived(): Promise<boolean> {
+    await this.fetching;
+    return this.prefetched.length > 0;
+  }
+
   /** Records until the boot is over or the signal fires, and keeps what it taught. `putting` bounds the put. Never rejects. */
   async record(putting: AbortSignal): Promise<void> {
     if (this.recording) await this.untilOver();

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals';
 
 import { profileKey } from '../../lib/format/keys.js';
 import type { BootProfile } from '../../lib/format/profile.js';
-import type { Disk, Image, ProfileMode } from '../../lib/image/api.js';
+import type { Disk, FillMode, Image, ProfileMode } from '../../lib/image/api.js';
 import { chunksOf } from '../../lib/image/boot-profile.js';
 import { decideRecording } from '../../lib/image/profile-run.js';
 import { readProfile, writeProfile } from '../../lib/repository/profiles.js';
@@ -11,7 +11,7 @@ import { cleanUpAfter } from '../helpers/cleanup.js';
 import type { FaultyStore } from '../helpers/faulty-store.js';
 import { CHUNK, codeOf, ImageWorld, shut } from '../helpers/image-world.js';
 import { temporaryFolder } from '../helpers/temporary.js';
-import { waitFor } from '../helpers/waiting.js';
+import { passed, waitFor } from '../helpers/waiting.js';
 
 cleanUpAfter('each');
 
@@ -35,9 +35,13 @@ async function storeWithImage(): Promise<FaultyStore> {
 }
 
 let hosts = 0;
-function freshHost(store: FaultyStore, profile: ProfileMode, readOnly = false): Promise<ImageWorld> {
+function freshHost(
+  store: FaultyStore,
+  profile: ProfileMode,
+  options: { readonly readOnly?: boolean; readonly fill?: FillMode } = {},
+): Promise<ImageWorld> {
   const stateId = String(++hosts).padStart(32, 'c');
-  return ImageWorld.open(temporaryFolder(`host-${String(hosts)}`), { store, stateId, profile, readOnly });
+  return ImageWorld.open(temporaryFolder(`host-${String(hosts)}`), { store, stateId, profile, ...options });
 }
 
 async function imageOf(world: ImageWorld, name = 'disk'): Promise<Image> {
@@ -158,7 +162,7 @@ test('a look at an image is no boot, and neither is what a read-only mount, repl
     ['auto', true],
   ] as const) {
     // prettier-ignore
-    const world = await freshHost(store, mode, readOnly);
+    const world = await freshHost(store, mode, { readOnly });
     await boot(await (await imageOf(world)).snapshot(1), BOOT);
     await world.close();
   }
@@ -265,6 +269,23 @@ test('a hydration that is under way ends with the catalogue, and a second one of
   store.releaseStalled();
   store.clearFaults();
   await world.mirror.close();
+});
+
+test('the rest of an image is filled some time after its profile has come, not beside it', async () => {
+  const store = await storeWithImage();
+  await bootOnFreshHost(store, BOOT);
+  const world = await freshHost(store, 'replay', { fill: 'idle' });
+  const image = await imageOf(world);
+  const head = (await image.head())!;
+  await head.expose(NODE);
+  const fetched = (): number => world.mirror.statistics().fetchedChunks;
+  await waitFor('the chunks of the profile are here', () => fetched() >= BOOT.length, { intervalMs: 5 });
+  await passed(300);
+  expect(fetched()).toBe(BOOT.length);
+  await waitFor('the rest is here', () => fetched() === CHUNKS);
+  expect((await image.status()).needsStore).toBe(false);
+  await head.conceal(NODE);
+  await world.close();
 });
 
 test('the profile is on its way while an open for writing waits for the lock', async () => {
