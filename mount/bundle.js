@@ -19,12 +19,19 @@ const PROGRAMS = [
     entry: 'mount/cli/main.ts',
     words: ['mount', 's3://nowhere/at-all', '/nowhere/at-all'],
     node: '-S UV_THREADPOOL_SIZE=16 node',
+    // The supervisor of a mount starts beside the command.
+    before: "require('./early-main.js');\n",
   },
-  { name: 'daemon-main', entry: 'mount/cli/daemon-main.ts', words: [], node: 'node' },
+  { name: 'daemon-main', entry: 'mount/cli/daemon-main.ts', words: [], node: 'node', before: '' },
 ];
 const NOT_ASCII = /[^\0-\x7f]/gu;
 /** Too small for a cache. The supervisor needs nothing but Node's own modules, and is to start as fast as Node does. */
-const SMALL = ['mount/cli/supervisor-main.ts', 'mount/fuse/worker.ts', 'mount/fuse/unmount-thread.ts'];
+const SMALL = [
+  'mount/cli/early-main.ts',
+  'mount/cli/supervisor-main.ts',
+  'mount/fuse/worker.ts',
+  'mount/fuse/unmount-thread.ts',
+];
 
 const common = {
   bundle: true,
@@ -67,11 +74,11 @@ await build({
 });
 writeFileSync(join(OUT, 'package.json'), '{ "type": "commonjs" }\n');
 copyFileSync('mount/code-cache.cjs', join(OUT, 'code-cache.cjs'));
-for (const { name, words, node } of PROGRAMS) {
+for (const { name, words, node, before } of PROGRAMS) {
   const program = join(OUT, `${name}.program.js`);
   writeFileSync(program, await inAscii(readFileSync(program, 'utf8')));
   const file = join(OUT, `${name}.js`);
-  writeFileSync(file, `#!/usr/bin/env ${node}\nrequire('./code-cache.cjs').run('${name}');\n`);
+  writeFileSync(file, `#!/usr/bin/env ${node}\n${before}require('./code-cache.cjs').run('${name}');\n`);
   chmodSync(file, 0o755);
   // Its status is that of the words; what counts is the file.
   const make = `require('./${OUT}/code-cache.cjs').make('${name}')`;

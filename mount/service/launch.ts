@@ -1,25 +1,24 @@
 /**
  * Starts a supervisor, and waits until the mount of its first daemon answers.
  *
- * The supervisor is a process of its own session, with no terminal and `/` as its folder, and so is its daemon. Settings go
+ * The supervisor is a process of its own session, with no terminal and `/` as its folder, and so is its daemon; it may have been
+ * started before (early-start.ts). Settings go
  * to it, and the outcome comes back, over a pipe (IPC); a failure travels whole, so that `mount` ends with the same sentence
  * as in the foreground. What they write to stderr (only what Node itself says when it crashes) goes to a file beside the
  * registry. Once the daemon is ready, the starter itself makes the first lookup on the mount, and only then says that it is
  * mounted.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import * as z from 'zod';
 import { LazydiskError, messageOf } from '../../lib/util/errors.js';
 import { fromWire } from './control-protocol.js';
+import { spawnSupervisor, takeEarly } from './early-start.js';
 import { removeIfEmpty } from './registry.js';
 import type { MountSettings } from './settings.js';
 import type { DaemonOutcome } from './supervision.js';
-
-/** Threads for blocking calls of the daemon's main thread: fdatasync of many guests must not hold up each other. */
-export const THREAD_POOL_SIZE = '16';
 
 /** Opening the store, waiting for a dying daemon's lock, and mounting all have shorter limits of their own. */
 const LAUNCH_DEADLINE_MS = 180_000;
@@ -69,17 +68,7 @@ export async function launch(settings: MountSettings, options: LaunchOptions): P
 
 function start({ program, errorFile, environment = process.env }: LaunchOptions): ChildProcess {
   mkdirSync(dirname(errorFile), { recursive: true, mode: 0o755 });
-  const errors = openSync(errorFile, 'w', 0o600);
-  try {
-    return spawn(process.execPath, [program], {
-      cwd: '/',
-      detached: true,
-      stdio: ['ignore', 'ignore', errors, 'ipc'],
-      env: { UV_THREADPOOL_SIZE: THREAD_POOL_SIZE, ...environment },
-    });
-  } finally {
-    closeSync(errors);
-  }
+  return takeEarly(errorFile) ?? spawnSupervisor(program, errorFile, environment);
 }
 
 function outcomeOf(child: ChildProcess, settings: MountSettings, options: LaunchOptions): Promise<LaunchOutcome> {
