@@ -3,8 +3,11 @@ import { createHash } from 'node:crypto';
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
+import { cleanUpAfter } from '../helpers/cleanup.js';
 import { run } from '../helpers/processes.js';
 import { temporaryFolder } from '../helpers/temporary.js';
+
+cleanUpAfter('each');
 
 const SUM_BYTES = 32;
 

@@ -2,8 +2,11 @@ import { afterEach, expect, jest, test } from '@jest/globals';
 import { encodeCondemnedList, MIN_GRACE_MS } from '../../lib/format/condemned-list.js';
 import { condemnedKey, segmentKey } from '../../lib/format/keys.js';
 import { verifyRepository } from '../../lib/repository/verify.js';
+import { cleanUpAfter } from '../helpers/cleanup.js';
 import { CHUNK, codeOf, ImageWorld, shut, withImage } from '../helpers/image-world.js';
 import { temporaryFolder } from '../helpers/temporary.js';
+
+cleanUpAfter('each');
 
 afterEach(() => {
   jest.restoreAllMocks();
