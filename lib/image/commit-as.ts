@@ -11,9 +11,8 @@ import { imageExists } from '../repository/clone.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import { startStopwatch } from '../util/stopwatch.js';
 import type { CommitOutcome } from './api.js';
-import { isCondemned, upload } from './commit.js';
+import { isCondemned, recordOf, upload } from './commit.js';
 import type { CommitOptions, CommitParts } from './commit.js';
-import { parentOf } from './head-record.js';
 import { MAX_LAYERS } from './head.js';
 import type { LocalHead } from './head.js';
 import { assertBaseLives } from './living-base.js';
@@ -65,21 +64,8 @@ async function saveAs(
   const { written, dirtyChunks } = await upload(head, view, frozen, parts, signal);
   parts.onStep('uploaded');
   const { chunkSizeBytes } = view.plane;
-  const record = {
-    formatVersion: 1,
-    requires: written.requires,
-    imageId: randomId(),
-    number: target.nextNumber,
-    sizeBytes: view.sizeBytes,
-    chunkSizeBytes,
-    root: written.root,
-    allocatedBytes: written.allocatedBytes,
-    parent: parentOf(head.record),
-    timeMs: parts.now(),
-    label: options.label ?? '',
-    commitId,
-    writerId: parts.stateId,
-  } as const;
+  const made = { imageId: randomId(), number: target.nextNumber, commitId, label: options.label };
+  const record = recordOf(head, view, written, parts, made);
   const sourceAgeMs = startStopwatch();
   await assertBaseLives(head.record, await repository.listImage(image, signal), repository, signal);
   const evidence = { number: 'listed', confirm: written.confirm, sourceAgeMs } as const;

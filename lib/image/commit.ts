@@ -271,21 +271,8 @@ async function publish(
     const listing = await reconcile(head, parts, options.signal);
     if (head.record.base !== base) return undefined;
     await assertBaseLives(head.record, listing, parts.repository, options.signal);
-    const record: SnapshotRecord = {
-      formatVersion: 1,
-      requires: written.requires,
-      imageId,
-      number: listing.nextNumber,
-      sizeBytes: view.sizeBytes,
-      chunkSizeBytes: view.plane.chunkSizeBytes,
-      root: written.root,
-      allocatedBytes: written.allocatedBytes,
-      parent: parentOf(head.record),
-      timeMs: parts.now(),
-      label: options.label ?? '',
-      commitId,
-      writerId: parts.stateId,
-    };
+    const made = { imageId, number: listing.nextNumber, commitId, label: options.label };
+    const record = recordOf(head, view, written, parts, made);
     try {
       await parts.repository.publishRecord(image, record, options.signal, { confirm: written.confirm, sourceAgeMs });
       return record;
@@ -294,4 +281,29 @@ async function publish(
       if (!hasCode(error, 'EXISTS')) throw error;
     }
   }
+}
+
+/** The record of what was uploaded, as snapshot `number` of the image `imageId`. */
+export function recordOf(
+  head: LocalHead,
+  view: DiskView,
+  written: WrittenSnapshot,
+  { now, stateId }: CommitParts,
+  made: Pick<SnapshotRecord, 'imageId' | 'number' | 'commitId'> & { readonly label?: string | undefined },
+): SnapshotRecord {
+  return {
+    formatVersion: 1,
+    requires: written.requires,
+    imageId: made.imageId,
+    number: made.number,
+    sizeBytes: view.sizeBytes,
+    chunkSizeBytes: view.plane.chunkSizeBytes,
+    root: written.root,
+    allocatedBytes: written.allocatedBytes,
+    parent: parentOf(head.record),
+    timeMs: now(),
+    label: made.label ?? '',
+    commitId: made.commitId,
+    writerId: stateId,
+  };
 }
