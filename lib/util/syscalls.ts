@@ -29,6 +29,7 @@ const C = {
 export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
 
 /** Flags of umount2(2). */
 export const MNT_FORCE = 1;

@@ -6,7 +6,8 @@ import { formatDuration } from './output.js';
 import { ProgressLine } from './progress.js';
 import { formatSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
-import { defineVerb, interruptible, MAX_UPLOAD, maxUploadBytesPerSecond, storeTimeoutMs, WHERE } from './verb.js';
+import { MAX_UPLOAD } from './common-options.js';
+import { defineVerb, interruptible, maxUploadBytesPerSecond, storeTimeoutMs, WHERE } from './verb.js';
 import { resolveWhere } from './where.js';
 
 export const importVerb = defineVerb({

@@ -5,6 +5,7 @@
 import yargs, { type Argv } from 'yargs';
 import { hasCode, LazydiskError } from '../../lib/util/errors.js';
 import { Registry } from '../service/registry.js';
+import { COMMON_OPTIONS } from './common-options.js';
 import { EXIT_STATUS, EXIT_STATUS_HELP, exitStatusOf, type ExitStatus } from './exit-status.js';
 import { Output, type Streams } from './output.js';
 import { ChosenVerb, DASH, parsableWords, type CommonOptions, type Verb, type VerbContext } from './verb.js';
@@ -65,15 +66,7 @@ function common({ version }: ProgramOptions): Argv<CommonOptions> {
       'dot-notation': false,
       'boolean-negation': false,
     })
-    .option('json', { type: 'boolean', default: false, describe: 'data on stdout and errors on stderr as JSON' })
-    .option('endpoint', {
-      type: 'string',
-      describe: 'URL of the S3 server (else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)',
-    })
-    .option('timeout', {
-      type: 'string',
-      describe: 'seconds to wait for a store that is away (default 30; 0: for ever)',
-    })
+    .options(COMMON_OPTIONS)
     .demandCommand(1, 'Say what to do: lazydisk VERB …')
     .strict()
     .version(version)

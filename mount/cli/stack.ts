@@ -37,7 +37,7 @@ import { lockState } from '../service/state-lock.js';
 import { createTree } from '../tree/tree.js';
 import { controlCommands } from './control-commands.js';
 import { cacheDirectoryOf, chooseState, type ChosenState } from './mount-state.js';
-import { stackStore, type StackedStore } from './store-stack.js';
+import { environmentWith, stackStore, type StackedStore } from './store-stack.js';
 
 /** Environment variable with the FUSE features to do without (mount/fuse/protocol/init.ts). */
 const WITHOUT_VARIABLE = 'LAZYDISK_FUSE_WITHOUT';
@@ -57,8 +57,9 @@ export interface MountEnvironment {
 export async function openMountFromSettings(
   settings: MountSettings,
   registry: Registry,
-  { environment, echo, supervised }: MountEnvironment,
+  { environment: given, echo, supervised }: MountEnvironment,
 ): Promise<OpenedMount> {
+  const environment = environmentWith(settings.credentialsFile, given);
   process.umask(0o077); // whatever the layers make in the state directory is ours alone
   const opened: Closer[] = [];
   const keep = <T extends { close(): Promise<void> }>(name: string, part: T): T => {
@@ -195,6 +196,8 @@ async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable:
       source: settings.repository,
       allowOther: settings.allowOther,
       readOnly: settings.readOnly,
+      noExec: settings.noExec,
+      selinuxContext: settings.selinuxContext,
     },
     stateDirectory: state.path,
     repository: { url: settings.repository, endpoint: settings.endpoint },

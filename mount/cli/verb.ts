@@ -129,12 +129,6 @@ export function storeTimeoutMs(options: CommonOptions): number {
   return options.timeout === undefined ? DEFAULT_VERB_TIMEOUT_MS : parseSeconds(options.timeout, '--timeout');
 }
 
-/** The option of verbs that upload much. */
-export const MAX_UPLOAD = {
-  type: 'string',
-  describe: 'most bytes a second that uploads of image data send, as 20M (default: as fast as it goes)',
-} as const;
-
 /** What `--max-upload` says; null: no limit. */
 export function maxUploadBytesPerSecond({ maxUpload }: { readonly maxUpload: string | undefined }): number | null {
   return maxUpload === undefined ? null : parseRate(maxUpload, '--max-upload', LEAST_PACED_BYTES_PER_SECOND);

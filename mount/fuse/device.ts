@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readSync, writeSync, writevSync } from 'node:fs';
 import { errnoOf, LazydiskError } from '../../lib/util/errors.js';
-import { MNT_DETACH, mount, MS_NODEV, MS_NOSUID, MS_RDONLY, umount2 } from '../../lib/util/syscalls.js';
+import { MNT_DETACH, mount, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, umount2 } from '../../lib/util/syscalls.js';
 import type { MountOptions } from './driver.js';
 import { errnoNumber } from './errno.js';
 import { FILE_SYSTEM_TYPE, mountAt, readMountTable } from './mount-table.js';
@@ -15,6 +15,7 @@ import { checkMountpoint } from './mountpoint-check.js';
 import { notification, NOTIFY_RESEND, replyHeader } from './protocol/encode.js';
 import { decodeInit, negotiate, type FeatureSet, type Negotiated } from './protocol/init.js';
 import { MAX_DATA_BYTES, REQUEST_BUFFER_BYTES } from './protocol/limits.js';
+import { contextWords } from './selinux.js';
 
 const DEVICE = '/dev/fuse';
 
@@ -97,11 +98,14 @@ export function resendRequests(descriptor: number): void {
 }
 
 function mountOn(mountpoint: string, descriptor: number, options: MountOptions): void {
-  const flags = MS_NOSUID | MS_NODEV | (options.readOnly ? MS_RDONLY : 0);
+  const flags = MS_NOSUID | MS_NODEV | (options.readOnly ? MS_RDONLY : 0) | (options.noExec === true ? MS_NOEXEC : 0);
   // The kernel checks owners and modes itself (default_permissions), always.
-  const data =
-    `fd=${String(descriptor)},rootmode=40000,user_id=0,group_id=0,default_permissions,` +
-    `max_read=${String(MAX_DATA_BYTES)}${options.allowOther ? ',allow_other' : ''}`;
+  const data = [
+    `fd=${String(descriptor)},rootmode=40000,user_id=0,group_id=0,default_permissions`,
+    `max_read=${String(MAX_DATA_BYTES)}`,
+    ...(options.allowOther ? ['allow_other'] : []),
+    ...contextWords(options),
+  ].join(',');
   try {
     mount(options.source, mountpoint, FILE_SYSTEM_TYPE, flags, data);
   } catch (error) {

@@ -13,6 +13,10 @@ export interface MountOptions {
   readonly source: string;
   readonly allowOther: boolean;
   readonly readOnly: boolean;
+  /** No file of the mount can be run as a program. Absent: it can, as modes allow. */
+  readonly noExec?: boolean;
+  /** Absent or null: what the host's policy says. Of no meaning on a host without SELinux. */
+  readonly selinuxContext?: string | null;
 }
 
 /** Why serving ended. */

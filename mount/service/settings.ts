@@ -1,4 +1,8 @@
-/** The values that one mount is made from: they travel as JSON from the verb to the daemon. Never credentials. */
+/**
+ * The values that one mount is made from: they travel as JSON from the verb to the daemon. Never credentials.
+ *
+ * A supervisor gives every daemon after an upgrade the settings of the verb that started it: what is new has a default.
+ */
 import * as z from 'zod';
 
 export const mountSettingsSchema = z.strictObject({
@@ -13,6 +17,8 @@ export const mountSettingsSchema = z.strictObject({
   cacheDirectory: z.string().nullable(),
   /** null: keep a part of the file system free. */
   cacheSizeBytes: z.int().positive().nullable(),
+  /** File of credentials in the form of ~/.aws/credentials; null: what the environment says. */
+  credentialsFile: z.string().nullable().default(null),
   /** Background fetching of open images (FillMode of lib/image/api.ts). */
   fill: z.enum(['off', 'idle', 'eager']),
   /** Stored bytes that are fetched to fill; null: no limit. */
@@ -26,6 +32,9 @@ export const mountSettingsSchema = z.strictObject({
   workers: z.int().min(1).max(64).nullable(),
   readOnly: z.boolean(),
   allowOther: z.boolean(),
+  noExec: z.boolean().default(false),
+  /** Without quotes; null: none is asked for. */
+  selinuxContext: z.string().nullable().default(null),
   uid: z.int().min(0),
   gid: z.int().min(0),
   /** Permission bits that files and folders of the mount do not get. */

@@ -12,6 +12,7 @@
  */
 import { LazydiskError } from '../../../lib/util/errors.js';
 import type { MountOptions } from '../driver.js';
+import { contextWords } from '../selinux.js';
 
 const MAX_REQUEST_BYTES = 128 * 1024;
 const MAX_BACKGROUND = 256;
@@ -19,7 +20,8 @@ const MAX_BACKGROUND = 256;
 const MAX_ARGUMENT_BYTES = 1000;
 
 /** USAGE when the source is too long for the package. */
-export function nativeOptions({ source, allowOther, readOnly }: Omit<MountOptions, 'mountpoint'>): string {
+export function nativeOptions(options: Omit<MountOptions, 'mountpoint'>): string {
+  const { source, allowOther, readOnly, noExec = false } = options;
   const argument = `-o${[
     `fsname=${source.replace(/[\\,]/g, (character) => `\\${character}`)}`,
     'subtype=lazydisk',
@@ -35,6 +37,8 @@ export function nativeOptions({ source, allowOther, readOnly }: Omit<MountOption
     'entry_timeout=1',
     ...(allowOther ? ['allow_other'] : []),
     ...(readOnly ? ['ro'] : []),
+    ...(noExec ? ['noexec'] : []),
+    ...contextWords(options),
   ].join(',')}`;
   if (Buffer.byteLength(argument) <= MAX_ARGUMENT_BYTES) return argument;
   throw new LazydiskError('USAGE', `The address of the repository is too long for the driver fuse-native: ${source}.`);

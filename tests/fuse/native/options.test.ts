@@ -15,8 +15,8 @@ describe('the options of a mount through libfuse 2', () => {
   });
 
   it('say who may enter and whether it may be written', () => {
-    const words = nativeOptions({ ...options, allowOther: true, readOnly: true }).split(',');
-    expect(words).toEqual(expect.arrayContaining(['allow_other', 'ro']));
+    const words = nativeOptions({ ...options, allowOther: true, readOnly: true, noExec: true }).split(',');
+    expect(words).toEqual(expect.arrayContaining(['allow_other', 'ro', 'noexec']));
   });
 
   it('escape what would end the source, so that a source is never an option', () => {

@@ -1,0 +1,11 @@
+/** The SELinux context of a mount. As mount(8) does, we pass it over on a host without SELinux, where the kernel would refuse it. */
+import { existsSync } from 'node:fs';
+import type { MountOptions } from './driver.js';
+
+const SELINUX = '/sys/fs/selinux/enforce';
+
+/** The option for the kernel's list: one word or none. */
+export function contextWords({ selinuxContext }: Pick<MountOptions, 'selinuxContext'>, folder = SELINUX): string[] {
+  if (selinuxContext === undefined || selinuxContext === null || !existsSync(folder)) return [];
+  return [`context="${selinuxContext}"`];
+}

@@ -1,0 +1,104 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import yargs from 'yargs';
+import { MOUNT_OPTIONS } from '../../mount/cli/mount-options.js';
+import { mountSettings } from '../../mount/cli/mount-settings.js';
+import { environmentWith } from '../../mount/cli/store-stack.js';
+import { mountSettingsSchema } from '../../mount/service/settings.js';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'lazydisk-settings-'));
+  writeFileSync(join(folder, 'credentials'), '[default]\n');
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const ADDRESS = { url: 's3://bucket/prefix', endpoint: null };
+
+function settingsOf(...words: string[]) {
+  const options = yargs(words)
+    .parserConfiguration({ 'parse-numbers': false, 'boolean-negation': false })
+    .options(MOUNT_OPTIONS)
+    .exitProcess(false)
+    .parseSync();
+  return mountSettings(options, ADDRESS, '/mnt');
+}
+
+test('without options everything has the value that the help says', async () => {
+  expect(await settingsOf()).toEqual({
+    repository: 's3://bucket/prefix',
+    endpoint: null,
+    mountpoint: '/mnt',
+    stateDirectory: null,
+    cacheDirectory: null,
+    cacheSizeBytes: null,
+    credentialsFile: null,
+    fill: 'idle',
+    maxFillBytesPerSecond: null,
+    maxUploadBytesPerSecond: null,
+    profile: 'auto',
+    driver: 'kernel',
+    workers: null,
+    readOnly: false,
+    allowOther: false,
+    noExec: false,
+    selinuxContext: null,
+    uid: process.getuid?.(),
+    gid: process.getgid?.(),
+    umask: 0,
+    timeoutMs: 300_000,
+    force: false,
+  });
+});
+
+test('settings travel to the daemon as they are', async () => {
+  const settings = await settingsOf('--noexec', '--context=system_u:object_r:virt_image_t:s0:c1,c2', '--umask=027');
+  expect(mountSettingsSchema.parse(JSON.parse(JSON.stringify(settings)))).toEqual(settings);
+  expect(settings).toMatchObject({
+    noExec: true,
+    selinuxContext: 'system_u:object_r:virt_image_t:s0:c1,c2',
+    umask: 0o27,
+  });
+});
+
+test('a daemon understands the settings that a supervisor has kept from an older version', async () => {
+  const { credentialsFile, noExec, selinuxContext, ...older } = await settingsOf();
+  expect(mountSettingsSchema.parse(older)).toEqual({ ...older, credentialsFile, noExec, selinuxContext });
+});
+
+test('users and groups have names or numbers', async () => {
+  expect(await settingsOf('--uid=root', '--gid=root')).toMatchObject({ uid: 0, gid: 0 });
+  expect(await settingsOf('--uid=107', '--gid=4294967294')).toMatchObject({ uid: 107, gid: 4294967294 });
+});
+
+describe('refused with the option and what it takes', () => {
+  test.each([
+    [
+      '--uid=nobody-of-that-name',
+      /^--uid takes the name or the number of a user of this host, not "nobody-of-that-name"\.$/,
+    ],
+    ['--gid=4294967295', /^--gid takes .* group .*, not "4294967295"\.$/],
+    ['--gid=--help', /^--gid takes/],
+    ['--umask=9', /^--umask takes octal permission bits/],
+    ['--cache-size=1M', /^--cache-size must be at least 64 MiB, not 1M\.$/],
+    ['--context=a"b', /^--context takes an SELinux context such as/],
+    ['--credentials=/nowhere/at-all', /^The file of --credentials can't be read \(.*ENOENT.*\/nowhere\/at-all.*\): name one like/],
+  ])('%s', async (word, message) => {
+    await expect(settingsOf(word)).rejects.toMatchObject({ code: 'USAGE', message: expect.stringMatching(message) });
+  });
+});
+
+test('a file of credentials goes before the keys in the environment, and leaves the rest', async () => {
+  const { credentialsFile } = await settingsOf(`--credentials=${join(folder, 'credentials')}`);
+  expect(credentialsFile).toBe(join(folder, 'credentials'));
+  const given = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_SESSION_TOKEN: 'c', AWS_REGION: 'eu-1' };
+  expect(environmentWith(credentialsFile, given)).toEqual({
+    AWS_REGION: 'eu-1',
+    AWS_SHARED_CREDENTIALS_FILE: join(folder, 'credentials'),
+  });
+  expect(environmentWith(null, given)).toBe(given);
+});
