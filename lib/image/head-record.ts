@@ -13,7 +13,7 @@ import { isChunkSize } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-record.js';
 import type { ParentReference, SnapshotRecord } from '../format/snapshot-record.js';
-import { LazydiskError } from '../util/errors.js';
+import { hasCode, LazydiskError } from '../util/errors.js';
 import type { HeadOwner } from './api.js';
 import type { BaseTree } from './base.js';
 import { makeDirectory, syncDirectory } from './layer.js';
@@ -51,7 +51,10 @@ export interface HeadRecord {
   readonly dirtySinceMs: number | null;
 }
 
-/** Of records that name an origin: to a reader that knows none, the base would be the image's own. */
+/**
+ * Of records that name an origin: to a reader that knows none, the base would be the image's own. The newest version that
+ * there is: records of the first one are read as they are, and stay at it until they name an origin.
+ */
 const STATE_VERSION_WITH_ORIGIN = 2;
 
 const id = z.string().regex(/^[0-9a-f]{32}$/);
@@ -85,7 +88,7 @@ export function parentOf({ image, base, origin }: HeadRecord): ParentReference |
   return { image: origin ?? image, imageId: base.imageId, number: base.number, commitId: base.commitId };
 }
 
-/** Reads a head's record. DAMAGED names the file; NOT_FOUND when there is none. */
+/** Reads a head's record. DAMAGED names the file; UNSUPPORTED: a newer version made it; NOT_FOUND when there is none. */
 export async function readHeadRecord(path: string): Promise<HeadRecord> {
   let text: string;
   try {
@@ -97,11 +100,25 @@ export async function readHeadRecord(path: string): Promise<HeadRecord> {
     throw error;
   }
   try {
-    const value = schema.parse(JSON.parse(text));
+    const json: unknown = JSON.parse(text);
+    refuseNewer(json, path);
+    const value = schema.parse(json);
     return { ...value, base: value.base === null ? null : decodeSnapshotRecord(Buffer.from(value.base), path) };
   } catch (error) {
+    if (hasCode(error, 'UNSUPPORTED')) throw error;
     throw new LazydiskError('DAMAGED', `${path} is not the record of a head: ${String(error)}.`, { cause: error });
   }
+}
+
+/** What a newer version has written may mean something that this one would lose. */
+function refuseNewer(json: unknown, path: string): void {
+  const version = (json as { stateVersion?: unknown } | null)?.stateVersion;
+  if (typeof version !== 'number' || version <= STATE_VERSION_WITH_ORIGIN) return;
+  throw new LazydiskError(
+    'UNSUPPORTED',
+    `${path} was written by a newer lazydisk (state version ${version}, this one knows ${STATE_VERSION_WITH_ORIGIN}): use that version.`,
+    { facts: { path, stateVersion: version } },
+  );
 }
 
 /** Writes a head's record; durable when it resolves. */

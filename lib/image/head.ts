@@ -10,7 +10,7 @@ import { rm } from 'node:fs/promises';
 import { blockCount } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
-import { LazydiskError } from '../util/errors.js';
+import { hasCode, LazydiskError } from '../util/errors.js';
 import type { Head, HeadOwner } from './api.js';
 import type { Attendances, Subject } from './attendance.js';
 import { HeadAttendance } from './head-attendance.js';
@@ -293,7 +293,11 @@ export class LocalHead implements Head {
       if (!this.isLocal || this.claim.isHeld) return;
       const { repository, stateId } = this.parts;
       const { image, imageId } = this.record;
-      await this.claim.take(signal);
+      await this.claim.take(signal).catch((error: unknown) => {
+        // Its holder writes another image: to give up that lock would be no help.
+        if (hasCode(error, 'LOCKED')) throw new LazydiskError('LOCKED', nameIsTaken(image), { facts: error.facts });
+        throw error;
+      });
       const newest = (await repository.listImage(image, signal)).snapshots.at(-1);
       // One of ours is an earlier try whose answer was lost: the commit will find it.
       if (newest !== undefined && (await repository.readRecord(image, newest.number, signal)).imageId !== imageId) {

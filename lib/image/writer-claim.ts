@@ -9,7 +9,7 @@ import { hostname } from 'node:os';
 import type { RandomId } from '../format/references.js';
 import type { WriterLock } from '../format/writer-lock.js';
 import type { Repository } from '../repository/api.js';
-import { messageOf } from '../util/errors.js';
+import { hasCode, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
 import { ownBase } from './head-record.js';
 import type { KeptRecord } from './kept-record.js';
@@ -54,14 +54,20 @@ export class WriterClaim {
     await repository.releaseLock(image, stateId, signal);
   }
 
-  /** Says on the lock where the head stands now; collection respects it. A store that is away is told another time. */
+  /**
+   * Says on the lock where the head stands now; collection respects it. A store that is away is told another time. A lock that
+   * was taken away by force, and taken by another host, stays that host's.
+   */
   async tell(): Promise<void> {
     if (!this.isHeld) return;
     const { image } = this.kept.value;
     try {
       await this.parts.repository.updateLock(image, this.lock());
     } catch (error) {
-      this.parts.log.warn(`the lock of ${image} could not be updated`, { error: messageOf(error) });
+      const advice = hasCode(error, 'LOCKED')
+        ? `; if that host publishes first, save the changes of this one with \`lazydisk commit <mountpoint> ${image} --as NEW-IMAGE\``
+        : '';
+      this.parts.log.warn(`the lock of ${image} could not be updated${advice}`, { error: messageOf(error) });
     }
   }
 

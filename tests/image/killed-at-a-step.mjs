@@ -10,6 +10,7 @@ const [library, repositoryFolder, stateFolder, work, killAt] = process.argv.slic
 const {
   chunkSource,
   cloneSnapshot,
+  collectRepository,
   importImage,
   LocalDatabase,
   LocalNodes,
@@ -92,6 +93,7 @@ const works = {
     importImage(repository, { source: { kind: 'file', path: join(stateFolder, 'disk.raw') }, image: 'imported' }),
   clone: () => cloneSnapshot(repository, { from: 'disk', number: 1, to: 'clone', writerId: randomId() }),
   delete: () => repository.deleteSnapshot('other', 1),
+  collect: () => collectRepository(repository, { graceMs: 3_600_000 }),
 };
 await works[work]();
 process.exit(0);

@@ -1,12 +1,12 @@
 /**
- * A process that is killed (SIGKILL) at any step of a commit, an import, a clone or a deletion leaves the old state or the new
- * one, and trying again finishes. The steps: each request that changes the store, before it and after it, and the named steps of a
+ * A process that is killed (SIGKILL) at any step of a commit, an import, a clone, a deletion or a collection leaves the old state
+ * or the new one, and trying again finishes. The steps: each request that changes the store, before it and after it, and the named steps of a
  * commit, where the state on this host changes.
  */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, rm, writeFile } from 'node:fs/promises';
+import { cp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -15,6 +15,7 @@ import type { CommitStep } from '../../lib/image/commit.js';
 import type { Repository } from '../../lib/repository/api.js';
 import { streamChunks } from '../../lib/repository/chunk-stream.js';
 import { cloneSnapshot } from '../../lib/repository/clone.js';
+import { collectRepository } from '../../lib/repository/collection.js';
 import { openRepository } from '../../lib/repository/repository.js';
 import { verifyRepository } from '../../lib/repository/verify.js';
 import { parseLocation } from '../../lib/store/location.js';
@@ -32,6 +33,8 @@ const SCRIPT = fileURLToPath(new URL('./killed-at-a-step.mjs', import.meta.url))
 const OLD = 1;
 const NEW = 2;
 const CHUNKS = 4;
+const HOUR_MS = 60 * 60 * 1000;
+const DAY_MS = 24 * HOUR_MS;
 
 let library: string;
 beforeAll(async () => {
@@ -61,6 +64,15 @@ class Place {
     return ImageWorld.open(this.stateFolder, { store: new FaultyStore(await this.store()) });
   }
 
+  /** All that is in the store becomes a day older: ages are told by its own times. */
+  async aDayPasses(): Promise<void> {
+    for (const entry of await readdir(this.repositoryFolder, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name);
+      const thenMs = (await stat(path)).mtimeMs - DAY_MS;
+      await utimes(path, thenMs / 1000, thenMs / 1000);
+    }
+  }
+
   store(): Promise<ObjectStore> {
     return openStore(parseLocation(`file://${this.repositoryFolder}`));
   }
@@ -87,12 +99,14 @@ async function killAtEachStep(
   work: string,
   names: readonly string[],
   look: (place: Place, killAt: string) => Promise<void>,
+  prepare: (place: Place) => Promise<void> = () => Promise.resolve(),
 ): Promise<number> {
   const template = new Place();
   await template.prepare();
+  await prepare(template);
   const place = async (): Promise<Place> => {
     const copy = new Place();
-    await cp(template.repositoryFolder, copy.repositoryFolder, { recursive: true });
+    await cp(template.repositoryFolder, copy.repositoryFolder, { recursive: true, preserveTimestamps: true });
     await cp(template.stateFolder, copy.stateFolder, { recursive: true });
     return copy;
   };
@@ -190,4 +204,37 @@ test('a deletion: the snapshot is whole or gone, trying again ends it, and its n
     expect(await snapshotsOf(place, 'disk')).toEqual({ 1: OLD });
   });
   expect(requests).toBe(2); // tombstone, record
+}, 120_000);
+
+// S54
+test('a collection: what lives is whole, and the next ones give back all that is dead', async () => {
+  const requests = await killAtEachStep(
+    'collect',
+    [],
+    async (place) => {
+      expect(await snapshotsOf(place, 'disk')).toEqual({ 1: OLD });
+      expect(await snapshotsOf(place, 'other')).toEqual({ 1: OLD });
+      const repository = await place.repository();
+      for (let run = 0; run < 3; run++) {
+        await collectRepository(repository, { graceMs: HOUR_MS });
+        await place.aDayPasses();
+      }
+      expect((await verifyRepository(repository)).unreferencedSegments).toBe(0);
+      const left = (await repository.store.list('')).objects.map(({ key }) => key);
+      expect(left.filter((key) => /^(condemned|clock)/.test(key))).toEqual([]);
+      expect(await snapshotsOf(place, 'disk')).toEqual({ 1: OLD });
+    },
+    // Something of everything that a collection does: to be removed, to be condemned, a tombstone to be finalised.
+    async (place) => {
+      await place.run('import', 'nowhere');
+      const repository = await place.repository();
+      await repository.deleteSnapshot('imported', 1);
+      await place.aDayPasses();
+      expect(await collectRepository(repository, { graceMs: HOUR_MS })).toMatchObject({ condemned: { segments: 2 } });
+      await place.run('import', 'nowhere');
+      await repository.deleteSnapshot('imported', 2);
+      await place.aDayPasses();
+    },
+  );
+  expect(requests).toBeGreaterThanOrEqual(7); // the time (2), tombstone, list, two segments, the list of before
 }, 120_000);

@@ -124,7 +124,10 @@ test('of two hosts with a local clone of one name, the second to commit keeps it
   await head.write(0, Buffer.alloc(BLOCK, 8));
   await (await other.catalogue.find('copy'))!.commit({});
   const image = (await world.catalogue.find('copy'))!;
-  expect(await codeOf(image.commit({}))).toBe('LOCKED');
+  await expect(image.commit({})).rejects.toMatchObject({
+    code: 'LOCKED',
+    message: expect.stringContaining('copy --as NEW-IMAGE') as unknown,
+  });
   await other.close();
   await expect(image.commit({})).rejects.toMatchObject({
     code: 'EXISTS',
