@@ -86,7 +86,10 @@ describe('refused with the option and what it takes', () => {
     ['--umask=9', /^--umask takes octal permission bits/],
     ['--cache-size=1M', /^--cache-size must be at least 64 MiB, not 1M\.$/],
     ['--context=a"b', /^--context takes an SELinux context such as/],
-    ['--credentials=/nowhere/at-all', /^The file of --credentials can't be read \(.*ENOENT.*\/nowhere\/at-all.*\): name one like/],
+    [
+      '--credentials=/nowhere/at-all',
+      /^The file of --credentials can't be read \(.*ENOENT.*\/nowhere\/at-all.*\): name one like/,
+    ],
   ])('%s', async (word, message) => {
     await expect(settingsOf(word)).rejects.toMatchObject({ code: 'USAGE', message: expect.stringMatching(message) });
   });
