@@ -20,7 +20,15 @@ export const restartVerb = defineVerb({
   run: async ({ mountpoint }, { output, registry }) => {
     const mount = await requireMount(mountpoint, registry, 'restart', 'a repository has no daemon');
     await new ControlClient(mount.socket).restart(DAEMON_PROGRAM);
-    const daemonPid = await successorOf(mount, registry);
+    const { pid: daemonPid, program } = await successorOf(mount, registry);
+    if (program !== DAEMON_PROGRAM) {
+      throw new LazydiskError(
+        'IO',
+        `The new daemon could not serve ${mountpoint}: one of the former program goes on (${String(program)}); ` +
+          `${mount.stateDirectory}/daemon.log says why.`,
+        { facts: { mountpoint: mount.mountpoint, daemonPid, program } },
+      );
+    }
     output.result(
       { mountpoint: mount.mountpoint, daemonPid, formerPid: mount.pid },
       () => `daemon ${String(daemonPid)} has taken over ${mount.mountpoint}`,
@@ -28,13 +36,13 @@ export const restartVerb = defineVerb({
   },
 });
 
-/** The pid of the next daemon, once it serves. */
-async function successorOf(former: RegistryEntry, registry: Registry): Promise<number> {
+/** The next daemon, once it serves. */
+async function successorOf(former: RegistryEntry, registry: Registry): Promise<RegistryEntry> {
   const deadlineMs = performance.now() + TAKE_OVER_MS;
   while (performance.now() < deadlineMs) {
     const entry = await registry.find(former.mountpoint);
     if (entry === undefined) break;
-    if (entry.pid !== former.pid) return entry.pid;
+    if (entry.pid !== former.pid) return entry;
     await delay(POLL_MS);
   }
   throw new LazydiskError(

@@ -45,6 +45,8 @@ export interface Supervised {
   report(report: DaemonReport): void;
   /** Whether it is there to hear it. */
   isUp(): boolean;
+  /** Has a successor loaded. IO: it could not be; all is as before. */
+  prepareSuccessor(program: string): Promise<void>;
   /** Ends this process at once, for the next daemon to take over. */
   makeWay(): void;
 }
@@ -99,6 +101,7 @@ function supervisedBy(order: ServeOrder, link: SupervisorLink): Supervised {
     predecessor,
     report: (report) => void link.tell(report),
     isUp: () => link.isUp,
+    prepareSuccessor: (program) => link.prepareSuccessor(program),
     makeWay: () => process.kill(process.pid, 'SIGKILL'),
   };
 }

@@ -58,8 +58,16 @@ export class DaemonSuccession implements Succession, SupervisorHandle {
     return this.isSecured && this.supervised.isUp();
   }
 
-  replace(program: string): void {
-    this.supervised.report({ kind: 'restart', program });
+  prepare(program: string): Promise<void> {
+    return this.supervised.prepareSuccessor(program);
+  }
+
+  handOver(): void {
+    this.supervised.report({ kind: 'make-way' });
+  }
+
+  stay(): void {
+    this.supervised.report({ kind: 'stay' });
   }
 
   private opening() {

@@ -61,8 +61,12 @@ export interface SupervisorHandle {
   readonly pid: number;
   /** Whether another daemon can take over. Known once the mount is there. */
   canReplace(): boolean;
-  /** Has this process killed, and another one started that runs `program`. */
-  replace(program: string): void;
+  /** Has a process loaded that runs `program` and could serve at once. IO: it could not be; all is as before. */
+  prepare(program: string): Promise<void>;
+  /** Has this process killed, and lets the one that was prepared serve. */
+  handOver(): void;
+  /** What was prepared is not wanted. */
+  stay(): void;
 }
 
 export interface SignalSource {
@@ -94,6 +98,7 @@ export async function openMount(parts: DaemonParts): Promise<LiveMount> {
     await registry.add({
       mountpoint: mount.mountpoint,
       ...thisProcess(),
+      program: process.argv[1] ?? null,
       supervisor: parts.supervisor === null ? null : processNamed(parts.supervisor.pid),
       stateDirectory,
       socket: control.path,
@@ -146,8 +151,11 @@ async function unmount(parts: DaemonParts, running: ReadonlySet<string>): Promis
   await parts.stack.driver.unmount();
 }
 
-/** Commands come to their end first: what one that is cut off has done is hard to tell. */
-function restart(parts: DaemonParts, running: ReadonlySet<string>, program: string): void {
+/**
+ * Commands come to their end first: what one that is cut off has done is hard to tell. Resolves when the successor is loaded; it
+ * takes over a moment later. IO: it can't be loaded, and this daemon serves on.
+ */
+async function restart(parts: DaemonParts, running: ReadonlySet<string>, program: string): Promise<void> {
   const { supervisor, log } = parts;
   if (supervisor?.canReplace() !== true) {
     throw new LazydiskError(
@@ -158,9 +166,16 @@ function restart(parts: DaemonParts, running: ReadonlySet<string>, program: stri
     );
   }
   assertIdle(parts, running);
+  await supervisor.prepare(program);
+  try {
+    assertIdle(parts, running);
+  } catch (error) {
+    supervisor.stay();
+    throw error;
+  }
   log.info('Another daemon is to take over.', { program });
   setTimeout(() => {
-    supervisor.replace(program);
+    supervisor.handOver();
   }, ANSWER_FIRST_MS);
 }
 
@@ -200,7 +215,7 @@ function commandsOf(parts: DaemonParts): ControlCommands {
     status: () => commands.status(),
     imageStatus: (image) => commands.imageStatus(image),
     unmount: () => unmount(parts, running),
-    restart: (program) => new Promise((resolve) => resolve(restart(parts, running, program))),
+    restart: (program) => restart(parts, running, program),
   };
 }
 

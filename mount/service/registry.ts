@@ -26,6 +26,8 @@ const entrySchema = z.object({
   mountpoint: z.string(),
   pid: z.int().positive(),
   startTicks: z.string(),
+  /** The file that the daemon runs; null: it did not say. */
+  program: z.string().nullable().default(null),
   /** null: the daemon has none. */
   supervisor: z.object({ pid: z.int().positive(), startTicks: z.string() }).nullable().default(null),
   stateDirectory: z.string(),

@@ -27,19 +27,27 @@ export interface ServeOrder {
   readonly predecessor: string | null;
 }
 
-/** From the supervisor to a daemon: as a SIGTERM to the daemon itself. */
-export interface EndOrder {
-  readonly kind: 'end';
-}
+/** From the supervisor to a daemon that serves. */
+export type SupervisorWord =
+  /** As a SIGTERM to the daemon itself. */
+  | { readonly kind: 'end' }
+  /** What became of the successor that was asked for: it waits to serve (null), or why it does not. */
+  | { readonly kind: 'successor'; readonly failure: string | null };
 
 /** From a daemon to its supervisor. */
 export type DaemonReport =
+  /** Loaded, and ready for its order. */
+  | { readonly kind: 'waiting' }
   /** The kernel is served from now on; whoever has this can go on serving it. */
   | { readonly kind: 'connected'; readonly connection: Connection; readonly log: string }
   | { readonly kind: 'ready'; readonly outcome: DaemonOutcome }
   | { readonly kind: 'failed'; readonly error: WireError }
-  /** End me by SIGKILL and start `program` in my place. */
+  /** Start `program`, to take my place; I serve on meanwhile, and am told what became of it. */
   | { readonly kind: 'restart'; readonly program: string }
+  /** The successor waits: end me by SIGKILL, and let it serve. */
+  | { readonly kind: 'make-way' }
+  /** The successor is not wanted after all. */
+  | { readonly kind: 'stay' }
   /** The mount is gone and everything is flushed: nobody has to follow. */
   | { readonly kind: 'ended' };
 

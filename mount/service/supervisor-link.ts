@@ -3,7 +3,7 @@
  */
 import { LazydiskError } from '../../lib/util/errors.js';
 import { mountSettingsSchema } from './settings.js';
-import type { DaemonReport, EndOrder, ServeOrder } from './supervision.js';
+import type { DaemonReport, ServeOrder, SupervisorWord } from './supervision.js';
 
 /** A signal to a whole group reaches the daemon twice, once through its supervisor: within this time they are one. */
 const SAME_SIGNAL_MS = 1000;
@@ -11,6 +11,8 @@ const SAME_SIGNAL_MS = 1000;
 export class SupervisorLink {
   private endOrdered = false;
   private onEnd: (() => void) | undefined;
+  /** Who waits for a successor to be loaded; told why it was not. */
+  private onSuccessor: ((failure: string | null) => void) | undefined;
 
   constructor(private readonly pipe: NodeJS.Process = process) {}
 
@@ -19,7 +21,7 @@ export class SupervisorLink {
     return this.pipe.connected;
   }
 
-  /** The order to serve. USAGE: there is no supervisor, or its settings are wrong. ABORTED: it went away. */
+  /** Says that this process has loaded itself, and waits for the order to serve. USAGE: there is no supervisor, or its settings are wrong. ABORTED: it went away. */
   serveOrder(): Promise<ServeOrder> {
     return new Promise((resolve, reject) => {
       if (!this.isUp) {
@@ -29,16 +31,36 @@ export class SupervisorLink {
       this.pipe.once('disconnect', () => {
         reject(new LazydiskError('ABORTED', 'The supervisor went away.'));
       });
-      this.pipe.on('message', (message: ServeOrder | EndOrder) => {
+      this.pipe.on('message', (message: ServeOrder | SupervisorWord) => {
         if (message.kind === 'end') {
           this.endOrdered = true;
           this.onEnd?.();
+          return;
+        }
+        if (message.kind === 'successor') {
+          this.onSuccessor?.(message.failure);
           return;
         }
         const parsed = mountSettingsSchema.safeParse(message.settings);
         if (parsed.success) resolve({ ...message, settings: parsed.data });
         else reject(new LazydiskError('USAGE', `The settings of the mount are wrong: ${parsed.error.message}`));
       });
+      void this.tell({ kind: 'waiting' });
+    });
+  }
+
+  /** Has `program` loaded, to take over from this process: it waits when this resolves. IO: it could not be; all is as before. */
+  async prepareSuccessor(program: string): Promise<void> {
+    const failure = await new Promise<string | null>((resolve) => {
+      this.onSuccessor = resolve;
+      this.pipe.once('disconnect', () => {
+        resolve('the supervisor went away');
+      });
+      void this.tell({ kind: 'restart', program });
+    });
+    if (failure === null) return;
+    throw new LazydiskError('IO', `The new daemon could not be started (${failure}): the one that serves goes on.`, {
+      facts: { program, how: failure },
     });
   }
 

@@ -7,37 +7,43 @@
  * have arrived; they, and what daemons report, are passed on unread (supervision.ts).
  *
  * A daemon that died is waited for (all its threads are gone then, and its locks), and followed as succession.ts decides.
+ * A restart loads the successor first, and ends the daemon only when that waits to serve; a program that then fails to serve all the
+ * same is followed by the one that did.
+ *
  * Before the first daemon was ready there is nothing to save: its failure is the command's, and the supervisor ends. A mount
  * whose kernel can't send requests again (before Linux 6.9) dies with its daemon too, by the close of the device.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
 import { appendFileSync, openSync, writeFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
-import type { DaemonReport, EndOrder, LaunchReport, ServeOrder } from './supervision.js';
-import { afterDeath, type Resent } from './succession.js';
+import { DaemonChild, type DaemonDeath, type DaemonEvents, type LiveReport } from './daemon-child.js';
+import type { LaunchReport, ServeOrder } from './supervision.js';
+import { afterDeath } from './succession.js';
 
 /** Everything of an orderly end but the store's answer, which has a limit of its own, is faster. */
 const ABANDONED_END_MS = 60_000;
+/** A daemon loads itself within a second, and the one that it is to replace answers at once. */
+const SUCCESSOR_MS = 20_000;
 
 /** Runs until the last daemon has ended; then the process ends. `program` is what a daemon runs. */
 export function supervise(program: string): void {
   lowerOomScore();
-  new Supervisor(program).start({ resent: 'serve', predecessor: null });
+  new Supervisor(program).start();
 }
 
-interface Start {
-  readonly resent: Resent;
-  readonly predecessor: string | null;
-}
+/** What a daemon is told of the one before it. */
+type Circumstances = Pick<ServeOrder, 'resent' | 'predecessor'>;
 
-class Supervisor {
+const FIRST: Circumstances = { resent: 'serve', predecessor: null };
+
+class Supervisor implements DaemonEvents {
   private readonly device = openDevice();
   private settings: ServeOrder['settings'] | undefined;
   private connection: ServeOrder['connection'] = null;
   private log: string | undefined;
-  private daemon: ChildProcess | undefined;
-  /** Gives the living daemon its order, once the settings are here. */
-  private order: ((settings: ServeOrder['settings']) => void) | undefined;
+  private daemon: DaemonChild | undefined;
+  /** Loads itself, or waits, while the daemon serves. */
+  private successor: { readonly daemon: DaemonChild; readonly deadline: NodeJS.Timeout } | undefined;
+  private circumstances = FIRST;
   private state: 'starting' | 'failed' | 'serving' | 'restarting' | 'ended' = 'starting';
   /** Asked to end, and no daemon was there to be told. */
   private endAsked = false;
@@ -45,10 +51,11 @@ class Supervisor {
   /** Since when the living daemon serves. */
   private servedSinceMs: number | undefined;
 
+  /** `program`: of the daemon that served last; the first one's until then. */
   constructor(private program: string) {
     process.once('message', (settings: ServeOrder['settings']) => {
       this.settings = settings;
-      this.order?.(settings);
+      this.order();
     });
     process.once('disconnect', () => {
       if (this.state === 'starting') this.abandoned();
@@ -61,50 +68,16 @@ class Supervisor {
     process.on('SIGHUP', () => undefined);
   }
 
-  start({ resent, predecessor }: Start): void {
-    const daemon = spawn(process.execPath, [this.program], {
-      cwd: '/',
-      detached: true,
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc', this.device ?? 'ignore'],
-    });
-    this.daemon = daemon;
-    let ended = false;
-    this.order = (settings) => {
-      const order: ServeOrder = {
-        kind: 'serve',
-        settings,
-        hasDevice: this.device !== undefined,
-        supervisorPid: process.pid,
-        connection: this.connection,
-        resent,
-        predecessor,
-      };
-      // Its exit is told by another event.
-      daemon.send(order, () => undefined);
-      if (this.endAsked) this.end();
-    };
-    if (this.settings !== undefined) this.order(this.settings);
-    daemon.on('message', (report: DaemonReport) => {
-      if (report.kind === 'ended') ended = true;
-      else this.heard(report);
-    });
-    let how = 'it could not be started';
-    daemon.once('error', (error) => {
-      how = `it could not be started: ${error.message}`;
-      if (daemon.pid === undefined) this.died(how, false);
-    });
-    daemon.once('exit', (status, signal) => {
-      how = signal ?? `exit status ${String(status)}`;
-      // What it said before it ended may still be in the pipe: the pipe's end comes after it.
-      if (daemon.connected)
-        daemon.once('disconnect', () => {
-          this.died(how, ended);
-        });
-      else this.died(how, ended);
-    });
+  /** The first daemon loads itself while the settings are on their way. */
+  start(): void {
+    this.install(new DaemonChild(this.program, this.device, this), FIRST);
   }
 
-  private heard(report: Exclude<DaemonReport, { kind: 'ended' }>): void {
+  heard(daemon: DaemonChild, report: LiveReport): void {
+    if (daemon === this.successor?.daemon) {
+      if (report.kind === 'waiting') this.daemon?.tell({ kind: 'successor', failure: null });
+      return;
+    }
     switch (report.kind) {
       case 'connected':
         this.connection = report.connection;
@@ -113,6 +86,7 @@ class Supervisor {
       case 'ready':
         if (this.state === 'starting') this.tell(report);
         this.state = 'serving';
+        this.program = daemon.program;
         this.servedSinceMs = performance.now();
         return;
       case 'failed':
@@ -122,47 +96,119 @@ class Supervisor {
         this.tell(report);
         return;
       case 'restart':
+        this.prepare(report.program);
+        return;
+      case 'make-way':
+        if (this.successor?.daemon.isLoaded !== true) return;
         this.state = 'restarting';
-        this.program = report.program;
-        this.daemon?.kill('SIGKILL');
+        daemon.kill();
+        return;
+      case 'stay':
+        this.dismiss();
+        return;
+      case 'waiting':
+        // It has its order, or gets it with the settings.
+        return;
     }
   }
 
-  private died(how: string, ended: boolean): void {
+  died(daemon: DaemonChild, { how, ended }: DaemonDeath): void {
+    if (daemon === this.successor?.daemon) {
+      this.dismiss();
+      this.daemon?.tell({ kind: 'successor', failure: how });
+      return;
+    }
+    // One that was dismissed.
+    if (daemon !== this.daemon) return;
     this.daemon = undefined;
-    this.order = undefined;
     if (ended) return this.leave(0);
     if (this.state === 'starting') this.tell({ kind: 'died', how });
     if (this.state === 'starting' || this.state === 'failed') return this.leave(1);
     if (this.connection?.negotiated.canResend !== true) {
-      this.note('error', 'The daemon died, and this kernel can’t send requests again: the mount is given up.', { how });
+      this.note('The daemon died, and this kernel can’t send requests again: the mount is given up.', { how });
       return this.leave(1);
     }
     const servedMs = this.servedSinceMs === undefined ? 0 : performance.now() - this.servedSinceMs;
     this.servedSinceMs = undefined;
-    const next = afterDeath(this.quickDeaths, { servedMs, asked: this.state === 'restarting' });
+    // A program that has never served is no match for the one that has.
+    const isMisfit = daemon.program !== this.program;
+    if (isMisfit) {
+      const { program } = daemon;
+      this.note('The program of a restart could not serve: the one before it goes on.', { program, how });
+    }
+    const next = afterDeath(this.quickDeaths, { servedMs, asked: this.state === 'restarting' || isMisfit });
     this.quickDeaths = next.quickDeaths;
     if (next.kind === 'give-up') {
       const times = next.quickDeaths;
-      this.note('error', 'The daemon died again and again: the mount is given up.', { how, times });
+      this.note('The daemon died again and again: the mount is given up.', { how, times });
       return this.leave(1);
     }
     const predecessor = this.state === 'restarting' ? 'it was restarted' : how;
+    const { resent } = next;
     this.state = 'serving';
     setTimeout(() => {
-      this.start({ resent: next.resent, predecessor });
+      this.follow({ resent, predecessor });
     }, next.delayMs);
+  }
+
+  /** The successor takes its place if one waits, else another daemon of the program that served last. */
+  private follow(circumstances: Circumstances): void {
+    const waiting = this.successor?.daemon.isLoaded === true ? this.successor.daemon : undefined;
+    if (waiting === undefined) this.dismiss();
+    else this.release();
+    this.install(waiting ?? new DaemonChild(this.program, this.device, this), circumstances);
+  }
+
+  private install(daemon: DaemonChild, circumstances: Circumstances): void {
+    this.daemon = daemon;
+    this.circumstances = circumstances;
+    this.order();
+  }
+
+  private order(): void {
+    const { daemon, settings } = this;
+    if (daemon === undefined || settings === undefined) return;
+    daemon.tell({
+      kind: 'serve',
+      settings,
+      hasDevice: this.device !== undefined,
+      supervisorPid: process.pid,
+      connection: this.connection,
+      ...this.circumstances,
+    });
+    if (this.endAsked) this.end();
+  }
+
+  private prepare(program: string): void {
+    this.dismiss();
+    const daemon = new DaemonChild(program, this.device, this);
+    const deadline = setTimeout(() => {
+      daemon.kill();
+    }, SUCCESSOR_MS);
+    this.successor = { daemon, deadline };
+  }
+
+  /** The successor is no successor any more, and lives. */
+  private release(): void {
+    clearTimeout(this.successor?.deadline);
+    this.successor = undefined;
+  }
+
+  private dismiss(): void {
+    const daemon = this.successor?.daemon;
+    this.release();
+    daemon?.kill();
   }
 
   /** The command went away before the mount was ready: what comes up is taken down again. */
   private abandoned(): void {
     this.end();
-    setTimeout(() => this.daemon?.kill('SIGKILL'), this.settings === undefined ? 0 : ABANDONED_END_MS);
+    setTimeout(() => this.daemon?.kill(), this.settings === undefined ? 0 : ABANDONED_END_MS);
   }
 
   private end(): void {
     this.endAsked = this.daemon === undefined || this.settings === undefined;
-    if (!this.endAsked) this.daemon?.send({ kind: 'end' } satisfies EndOrder, () => undefined);
+    if (!this.endAsked) this.daemon?.tell({ kind: 'end' });
   }
 
   private tell(report: LaunchReport): void {
@@ -173,9 +219,9 @@ class Supervisor {
   }
 
   /** A line in the daemons' log, which nobody has open now. */
-  private note(level: string, message: string, facts: object): void {
+  private note(message: string, facts: object): void {
     if (this.log === undefined) return;
-    const line = JSON.stringify({ time: new Date().toISOString(), level, message, ...facts });
+    const line = JSON.stringify({ time: new Date().toISOString(), level: 'error', message, ...facts });
     try {
       appendFileSync(this.log, `${line}\n`, { mode: 0o600 });
     } catch {
@@ -185,6 +231,7 @@ class Supervisor {
 
   private leave(status: number): void {
     this.state = 'ended';
+    this.dismiss();
     process.exitCode = status;
     // Nothing is left to do but to say the last message; signals are no longer awaited.
     if (!process.connected) process.exit();

@@ -17,6 +17,7 @@ beforeEach(async () => {
   await registry.add({
     mountpoint,
     ...thisProcess(),
+    program: null,
     supervisor: null,
     stateDirectory: '/state',
     socket: '/state/control.sock',

@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { open, readdir, readFile } from 'node:fs/promises';
+import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ControlClient } from '../../mount/service/control-client.js';
+import { SOCKET_NAME } from '../../mount/service/control-protocol.js';
 import { GIVE_UP_AFTER, QUICK_DEATH_MS } from '../../mount/service/succession.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { readRange } from '../helpers/contents.js';
@@ -9,6 +11,7 @@ import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountAgain, mountRepository, type MountedTest } from '../helpers/mounts.js';
 import { childrenOf, isAlive, must, start } from '../helpers/processes.js';
 import { lazydisk, lazydiskJson } from '../helpers/program.js';
+import { temporaryFolder } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/waiting.js';
 
 const FIO = [
@@ -18,12 +21,23 @@ const FIO = [
 
 const describeTakeover = testDriver === 'kernel' ? describe : describe.skip;
 
-async function messages(mounted: MountedTest): Promise<string[]> {
+async function log(mounted: MountedTest): Promise<{ message: string }[]> {
   const text = await readFile(join(mounted.stateDirectory, 'daemon.log'), 'utf8');
   return text
     .trimEnd()
     .split('\n')
-    .map((line) => (JSON.parse(line) as { message: string }).message);
+    .map((line) => JSON.parse(line) as { message: string });
+}
+
+async function messages(mounted: MountedTest): Promise<string[]> {
+  return (await log(mounted)).map(({ message }) => message);
+}
+
+/** Asks the daemon for what `lazydisk restart` asks it for, but with a program that does `code`. */
+async function restartInto(mounted: MountedTest, code: string): Promise<void> {
+  const program = join(temporaryFolder('program'), 'daemon.cjs');
+  await writeFile(program, code);
+  await new ControlClient(join(mounted.stateDirectory, SOCKET_NAME)).restart(program);
 }
 
 const count = (list: readonly string[], message: string): number => list.filter((each) => each === message).length;
@@ -186,6 +200,50 @@ describeTakeover('lazydisk restart', () => {
     await mounted.unmount();
     expect(isAlive(daemonPid)).toBe(false);
     expect((await messages(mounted)).at(-1)).toBe('Ended.');
+  }, 60_000);
+
+  // S58
+  test('into a program that can’t be loaded is refused, and the daemon serves on as if nothing had been', async () => {
+    const { repository, name } = await repositoryWithImage('file');
+    const mounted = await mountRepository({ repository });
+    const file = await open(mounted.path(name), 'r+');
+    await file.write('kept', 4096);
+    await expect(restartInto(mounted, `throw new Error('broken')`)).rejects.toMatchObject({
+      code: 'IO',
+      message: 'The new daemon could not be started (exit status 1): the one that serves goes on.',
+    });
+    expect((await mounted.status()).daemonPid).toBe(mounted.daemonPid);
+    expect(await childrenOf(mounted.supervisorPid)).toEqual([mounted.daemonPid]);
+    await file.write('more', 8192);
+    await file.close();
+    // A sound one takes over afterwards.
+    const { env } = repository;
+    expect(await lazydiskJson(['restart', mounted.mountpoint], { env })).toMatchObject({
+      formerPid: mounted.daemonPid,
+    });
+    expect((await readRange(mounted.path(name), 8192, 4)).toString()).toBe('more');
+    await mounted.unmount();
+  }, 60_000);
+
+  // S58
+  test('into a program that loads and can’t serve falls back to the one that did: open files go on', async () => {
+    const { repository, name } = await repositoryWithImage('file');
+    const mounted = await mountRepository({ repository });
+    const file = await open(mounted.path(name), 'r+');
+    await file.write('kept', 4096);
+    await restartInto(mounted, `process.once('message', () => process.exit(3)); process.send({ kind: 'waiting' })`);
+    const bytes = Buffer.alloc(4);
+    await file.read(bytes, 0, 4, 4096);
+    expect(bytes.toString()).toBe('kept');
+    await file.close();
+    await successor(mounted, mounted.daemonPid);
+    expect(await log(mounted)).toContainEqual(
+      expect.objectContaining({
+        message: 'The program of a restart could not serve: the one before it goes on.',
+        how: 'exit status 3',
+      }),
+    );
+    await mounted.unmount();
   }, 60_000);
 
   test('is refused where nobody can take over; such a mount says so at its start, and ends with its daemon', async () => {

@@ -19,6 +19,7 @@ function entry(changes: Partial<RegistryEntry> = {}): RegistryEntry {
   return {
     mountpoint: '/mnt/a b',
     ...thisProcess(),
+    program: null,
     supervisor: null,
     stateDirectory: '/state',
     socket: '/state/control.sock',

@@ -25,6 +25,7 @@ function holder() {
   return {
     mountpoint: '/mnt/a',
     ...thisProcess(),
+    program: null,
     supervisor: null,
     stateDirectory: folder,
     socket: join(folder, 'control.sock'),
