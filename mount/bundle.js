@@ -28,6 +28,7 @@ const NOT_ASCII = /[^\0-\x7f]/gu;
 /** Too small for a cache. The supervisor needs nothing but Node's own modules, and is to start as fast as Node does. */
 const SMALL = [
   'mount/cli/early-main.ts',
+  'mount/cli/mount-helper-main.ts',
   'mount/cli/supervisor-main.ts',
   'mount/fuse/worker.ts',
   'mount/fuse/unmount-thread.ts',
@@ -72,6 +73,7 @@ await build({
   entryPoints: Object.fromEntries(PROGRAMS.map(({ name, entry }) => [`${name}.program`, entry])),
   outdir: OUT,
 });
+chmodSync(join(OUT, 'mount-helper-main.js'), 0o755);
 writeFileSync(join(OUT, 'package.json'), '{ "type": "commonjs" }\n');
 copyFileSync('mount/code-cache.cjs', join(OUT, 'code-cache.cjs'));
 for (const { name, words, node, before } of PROGRAMS) {
