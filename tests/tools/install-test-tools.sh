@@ -7,6 +7,7 @@ here=$(dirname "$(readlink -f "$0")")
 declare -A needs=(
   [fio]=fio [qemu-img]=qemu-utils [qemu-io]=qemu-utils [qemu-system-x86_64]=qemu-system-x86 [mmdebstrap]=mmdebstrap
   [extlinux]=extlinux [sfdisk]=fdisk [mke2fs]=e2fsprogs [e2fsck]=e2fsprogs [setpriv]=util-linux [losetup]=mount
+  [libvirtd]=libvirt-daemon [virsh]=libvirt-clients [virt-install]=virtinst
 )
 missing=()
 for command in "${!needs[@]}"; do
@@ -14,6 +15,9 @@ for command in "${!needs[@]}"; do
 done
 # of the driver fuse-native, which has no program
 PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -q 'libfuse\.so\.2 ' || missing+=(libfuse2)
+[ -e /usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so ] || missing+=(libvirt-daemon-driver-qemu)
+# brings the user libvirt-qemu
+id libvirt-qemu >/dev/null 2>&1 || missing+=(libvirt-daemon-system)
 [ -e /usr/lib/syslinux/mbr/mbr.bin ] || missing+=(syslinux-common)
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -26,5 +30,13 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get update -qq
   # QEMU is wanted without its displays and sound.
   apt-get install -y -qq --no-install-recommends "${missing[@]}" seabios ipxe-qemu >/dev/null
+fi
+# What tests/guest/libvirt.test.ts puts into its guest, which is of the same release.
+agent=$here/../../.cache/guest-agent
+if [ ! -e "$agent/.complete" ]; then
+  rm -rf "$agent" && mkdir -p "$agent"
+  download() { (cd "$agent" && apt-get download -qq -o APT::Sandbox::User=root qemu-guest-agent libglib2.0-0 libnuma1 liburing2); }
+  download 2>/dev/null || { apt-get update -qq && download; } # no lists, or old ones
+  touch "$agent/.complete"
 fi
 exec "$here/start-s3.sh" install
