@@ -9,6 +9,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
+import type { BootProfile } from '../format/profile.js';
 import type { RandomId } from '../format/references.js';
 import type { ParentReference } from '../format/snapshot-record.js';
 import { hasCode, messageOf } from '../util/errors.js';
@@ -71,6 +72,11 @@ export class Attendances {
   /** How far the base's fill is. */
   fillState(base: Base): FillState {
     return this.open.get(base)?.attendance.fillState ?? 'off';
+  }
+
+  /** The profile that the base was opened by; undefined: there was none, or it has not come yet. */
+  replayedProfile(base: Base): BootProfile | undefined {
+    return this.runs.get(base)?.profile;
   }
 
   /** null: the base was not opened, or profiles are off. */

@@ -28,6 +28,7 @@ import { Listings } from './listings.js';
 import { LocalImage } from './local-image.js';
 import type { ImageParts } from './local-image.js';
 import type { PlaneFeed } from './plane.js';
+import type { ImageGlance, ImageView, ImageViews } from './views.js';
 
 export interface CatalogueOptions {
   readonly repository: Repository;
@@ -60,13 +61,13 @@ const RECONCILE_MS = 3000;
 const MOST_AHEAD = 16;
 
 /** Opens the heads of the state directory. DAMAGED names the file that can't be read. */
-export async function openCatalogue(options: CatalogueOptions): Promise<Catalogue> {
+export async function openCatalogue(options: CatalogueOptions): Promise<Catalogue & ImageViews> {
   const catalogue = new LocalCatalogue(options);
   await catalogue.openHeads();
   return catalogue;
 }
 
-class LocalCatalogue implements Catalogue {
+class LocalCatalogue implements Catalogue, ImageViews {
   private readonly images = new Map<string, LocalImage>();
   /** Those that had files here at the start, or gave their name to another: a name's earlier image may still have files. */
   private readonly own = new Map<RandomId, LocalImage>();
@@ -143,6 +144,18 @@ class LocalCatalogue implements Catalogue {
     const newest = await this.listings.newest(this.closing.signal);
     if (newest.length > MOST_AHEAD) return;
     await Promise.all(newest.map(({ image, number }) => this.listings.record(image, number, this.closing.signal)));
+  }
+
+  glances(): readonly ImageGlance[] {
+    const glances = [...this.images.values()].flatMap((image) => image.glance() ?? []);
+    return glances.sort((a, b) => (a.image < b.image ? -1 : 1));
+  }
+
+  async view(name: string, signal?: AbortSignal): Promise<ImageView | undefined> {
+    const image = await this.find(name, signal);
+    if (!this.options.readOnly) await image?.head(signal);
+    else await image?.newest(signal);
+    return image;
   }
 
   async find(name: string, signal?: AbortSignal): Promise<LocalImage | undefined> {

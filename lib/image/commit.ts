@@ -179,6 +179,7 @@ export async function upload(
   });
   try {
     let dirtyChunks = 0;
+    let doneChunks = 0;
     const ahead: Promise<Buffer | null>[] = [];
     let next = 0;
     for (const chunk of chunks) {
@@ -191,6 +192,7 @@ export async function upload(
       const bytes = await ahead.shift()!;
       if (bytes !== null) dirtyChunks++;
       await writer.put(chunk, bytes);
+      head.upload = { doneChunks: ++doneChunks, totalChunks: chunks.length };
       while (keeping.size > MAX_KEEPING) await Promise.race(keeping);
     }
     const written = await writer.finish();
@@ -199,6 +201,8 @@ export async function upload(
   } catch (error) {
     await writer.abandon();
     throw error;
+  } finally {
+    head.upload = null;
   }
 }
 

@@ -23,6 +23,7 @@ import { KeptRecord } from './kept-record.js';
 import { Layer, removeUnlistedLayers } from './layer.js';
 import { assertBaseLives } from './living-base.js';
 import { WriterClaim } from './writer-claim.js';
+import type { UploadProgress } from './views.js';
 import type { ClaimParts } from './writer-claim.js';
 
 /** What a head works with. */
@@ -39,6 +40,8 @@ export const MAX_LAYERS = 8;
 export class LocalHead implements Head {
   /** Set while a commit runs. */
   committing = false;
+  /** How far its upload is; null: none runs. */
+  upload: UploadProgress | null = null;
   /** Time of a disk that nobody has written and that has no base. */
   private readonly madeMs: number;
   private readonly claim: WriterClaim;

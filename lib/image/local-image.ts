@@ -26,13 +26,16 @@ import { commitAs } from './commit-as.js';
 import { commitHead, reconcile } from './commit.js';
 import type { CommitParts } from './commit.js';
 import type { Base } from './base.js';
+import { firstReadsOf, glanceAt, lookUp, pictureOf, type Known } from './glance.js';
 import { hydrate } from './hydrate.js';
 import { ownBase, parentOf } from './head-record.js';
 import { LocalHead } from './head.js';
 import type { HeadParts } from './head.js';
 import type { Listings } from './listings.js';
 import { touchedChunks } from './profile-run.js';
+import type { ImagePicture } from './picture.js';
 import { SnapshotDisk } from './snapshot-disk.js';
+import type { FirstReads, ImageGlance, ImageView } from './views.js';
 
 export interface ImageParts {
   readonly heads: HeadParts;
@@ -43,7 +46,7 @@ export interface ImageParts {
   readonly closing: AbortSignal;
 }
 
-export class LocalImage implements Image {
+export class LocalImage implements Image, ImageView {
   private committing: Promise<unknown> = Promise.resolve();
   private reverting = false;
   private hydration: ImageStatus['hydrating'] = null;
@@ -71,6 +74,12 @@ export class LocalImage implements Image {
     const record = await this.livingRecord(number, signal);
     const { sizeBytes, allocatedBytes, timeMs, label, commitId } = record;
     return { number, sizeBytes, allocatedBytes, timeMs, label, commitId };
+  }
+
+  /** The newest snapshot; undefined: there is none. */
+  async newest(signal?: AbortSignal): Promise<SnapshotDisk | undefined> {
+    const number = (await this.snapshots(signal)).at(-1);
+    return number === undefined ? undefined : this.snapshot(number, signal);
   }
 
   async snapshot(number: number, signal?: AbortSignal): Promise<SnapshotDisk> {
@@ -186,6 +195,43 @@ export class LocalImage implements Image {
     };
   }
 
+  glance(): ImageGlance | null {
+    const known = this.known();
+    return known && glanceAt(this.name, known, this.parts.heads.attendances, this.hydration);
+  }
+
+  async picture(mostCells: number, signal?: AbortSignal): Promise<ImagePicture | null> {
+    const known = this.known();
+    return known === null ? null : pictureOf(known, this.parts.heads.mirror, mostCells, signal);
+  }
+
+  async lookUp(signal?: AbortSignal): Promise<void> {
+    if (this.known() === null) return;
+    const base = await this.acquireBase(undefined);
+    try {
+      await lookUp(base, signal);
+    } finally {
+      // Of a closed image it stays among the idle ones for a while.
+      await this.parts.heads.bases.release(base);
+    }
+  }
+
+  async firstReads(mostCells: number): Promise<FirstReads | null> {
+    const known = this.known();
+    if (known === null) return null;
+    const replayed = known.base && this.parts.heads.attendances.replayedProfile(known.base);
+    return firstReadsOf(known, replayed ?? (await this.profile()), mostCells);
+  }
+
+  /** What is in memory of it. */
+  private known(): Known | null {
+    const head = this.current?.exists === true ? this.current : undefined;
+    if (head !== undefined) return { head, base: head.disk.currentBase, snapshotNumber: undefined };
+    const number = Math.max(...this.disks.keys());
+    const record = this.disks.get(number)?.record;
+    return record === undefined ? null : { head, base: this.parts.heads.bases.peek(record), snapshotNumber: number };
+  }
+
   async hydrate(number?: number): Promise<HydrateOutcome> {
     if (this.hydration !== null) throw new LazydiskError('BUSY', `${this.name} is being hydrated: wait for its end.`);
     const { heads, closing } = this.parts;
@@ -222,9 +268,9 @@ export class LocalImage implements Image {
       bases.retain(base);
       return base;
     }
-    const newest = (await this.snapshots()).at(-1);
+    const newest = await this.newest();
     if (newest === undefined) throw new LazydiskError('NOT_FOUND', `${this.name} has no snapshot yet: commit first.`);
-    return bases.acquire(await this.livingRecord(newest));
+    return bases.acquire(newest.record);
   }
 
   async profile(): Promise<BootProfile | null> {

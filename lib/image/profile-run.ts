@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { ChunkNumber } from '../format/geometry.js';
 import { MAX_PROFILE_BYTES } from '../format/profile.js';
+import type { BootProfile } from '../format/profile.js';
 import { writeProfile } from '../repository/profiles.js';
 import { hasCode, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
@@ -70,6 +71,11 @@ export class ProfileRun {
   ) {
     const isFirstOpen = base.touches.count() * base.tree.chunkSizeBytes < LEAST_BOOT_BYTES;
     this.recording = parts.profile === 'auto' && !parts.readOnly && isFirstOpen;
+  }
+
+  /** What is replayed; undefined: nothing. */
+  get profile(): BootProfile | undefined {
+    return this.found?.profile;
   }
 
   status(): ReplayStatus {

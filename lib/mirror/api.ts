@@ -139,6 +139,9 @@ export interface Mirror {
   /** Frees at least `bytes` on the local disk if it can: a layer has met ENOSPC. Resolves to what was freed. */
   giveWay(bytes: Bytes): Promise<number>;
 
+  /** Chunks of the map that are on their way, or wait for it: for people who look. */
+  underWay(map: SlotMap): ChunkNumber[];
+
   statistics(): MirrorStatistics;
   /** Waits for running fetches to end (aborts them), closes files and the record. */
   close(): Promise<void>;

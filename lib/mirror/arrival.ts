@@ -6,13 +6,15 @@
  */
 import type { ChunkNumber, SlotNumber } from '../format/geometry.js';
 import type { ChunkReference } from '../format/references.js';
-import type { FetchPriority } from './api.js';
+import type { FetchPriority, SlotMap } from './api.js';
 import type { Shipment } from './run.js';
 import { isMoreUrgent } from './priority.js';
 import type { SlotPool } from './slot-pool.js';
 
 /** Who waits for chunks. Called in the turn in which a chunk's way ends, once for each arrival that was joined. */
 export interface Waiter {
+  /** Where the chunks are wanted. */
+  readonly map: SlotMap;
   /** The chunk is in the slot, which the caller has pinned; or it could not be kept, and these are its bytes. */
   came(
     arrival: Arrival,
@@ -50,6 +52,13 @@ export class Arrival implements Shipment {
 
   forget(waiter: Waiter): void {
     this.waiters.delete(waiter);
+  }
+
+  /** Where the map wants it: nowhere, mostly. */
+  chunksFor(map: SlotMap): readonly ChunkNumber[] {
+    const chunks: ChunkNumber[] = [];
+    for (const [waiter, wanted] of this.waiters) if (waiter.map === map) chunks.push(...wanted);
+    return chunks;
   }
 
   isUnwanted(): boolean {

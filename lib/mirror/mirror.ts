@@ -247,6 +247,10 @@ class LocalMirror implements Mirror {
     return this.eviction.giveWay(bytes);
   }
 
+  underWay(map: SlotMap): ChunkNumber[] {
+    return [...this.arrivals.values()].flatMap((arrival) => arrival.chunksFor(map));
+  }
+
   statistics(): MirrorStatistics {
     const { counts } = this.fetcher;
     return {

@@ -16,7 +16,7 @@ abstract class Wait implements Waiter {
   private settle: { resolve: () => void; reject: (error: unknown) => void } | undefined;
   private readonly missing = new Set<Arrival>();
 
-  constructor(protected readonly map: SlotMap) {
+  constructor(readonly map: SlotMap) {
     this.done = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
   }
 

@@ -8,6 +8,7 @@ import type { CommitStep } from '../../lib/image/commit.js';
 import { LocalHead } from '../../lib/image/head.js';
 import { noFeed } from '../../lib/image/plane.js';
 import type { PlaneFeed } from '../../lib/image/plane.js';
+import type { ImageViews } from '../../lib/image/views.js';
 import type { Mirror } from '../../lib/mirror/api.js';
 import { LocalPlaces } from '../../lib/mirror/known-places.js';
 import { LocalDatabase } from '../../lib/mirror/local-database.js';
@@ -27,7 +28,7 @@ export const CHUNK = 64 * 1024;
 
 /** One host: a state directory over a store that others may share. */
 export class ImageWorld {
-  catalogue!: Catalogue;
+  catalogue!: Catalogue & ImageViews;
   mirror!: Mirror;
   private database!: LocalDatabase;
   /** Heads that were opened for writing in this life. */
