@@ -6,6 +6,7 @@
  *     images/<image>/deleted/<8 digits>.json
  *     images/<image>/writer.json
  *     images/<image>/profile.json
+ *     images/<image>/tags/<tag>.json
  *     segments/<32 hex digits>
  *     condemned/<32 hex digits>.json
  *     clock/<32 hex digits>
@@ -24,11 +25,16 @@ export const CLOCK_PREFIX = 'clock/';
 export const MAX_SNAPSHOT_NUMBER = 99_999_999;
 
 const IMAGE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const TAG_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+/** Names of the files that a mount shows beside a tag's, without their `.raw`. */
+const RESERVED_TAGS = ['latest', 'disk'];
+
 /** Names of the files that a mount shows beside the images. */
 const RESERVED_NAMES = ['control', 'status', 'metrics'];
 
 const NUMBERED = /^images\/([^/]+)\/(snapshots|deleted)\/(\d{8})\.json$/;
 const SINGLE = /^images\/([^/]+)\/(writer|profile)\.json$/;
+const TAG = /^images\/([^/]+)\/tags\/([^/]+)\.json$/;
 const SEGMENT = /^segments\/([0-9a-f]{32})$/;
 const CONDEMNED = /^condemned\/([0-9a-f]{32})\.json$/;
 const CLOCK = /^clock\/([0-9a-f]{32})$/;
@@ -38,6 +44,7 @@ export type ParsedKey =
   | { readonly kind: 'marker' }
   | { readonly kind: 'snapshot' | 'tombstone'; readonly image: string; readonly number: number }
   | { readonly kind: 'writer' | 'profile'; readonly image: string }
+  | { readonly kind: 'tag'; readonly image: string; readonly tag: string }
   | { readonly kind: 'segment'; readonly segment: SegmentId }
   | { readonly kind: 'condemned' | 'clock'; readonly id: RandomId };
 
@@ -55,6 +62,20 @@ export function assertImageName(name: string): void {
   throw new LazydiskError('USAGE', `${JSON.stringify(name)} can't be the name of an image: ${reason}.`, {
     facts: { image: name },
   });
+}
+
+/** Whether a tag may have this name: not one that reads as a number, nor that of a file which every image has. */
+export function isTagName(tag: string): boolean {
+  return TAG_NAME.test(tag) && !/^\d+$/.test(tag) && !RESERVED_TAGS.includes(tag);
+}
+
+/** USAGE when a tag can't have this name. */
+export function assertTagName(tag: string): void {
+  if (isTagName(tag)) return;
+  const reason = RESERVED_TAGS.includes(tag)
+    ? 'every image has a file of that name'
+    : 'expected 1 to 128 letters, digits, dots, underscores and hyphens, beginning with a letter or digit, and not only digits';
+  throw new LazydiskError('USAGE', `${JSON.stringify(tag)} can't be the name of a tag: ${reason}.`, { facts: { tag } });
 }
 
 /** Whether a snapshot may have this number. */
@@ -84,6 +105,16 @@ export function profileKey(image: string): string {
   return `${imagePrefix(image)}profile.json`;
 }
 
+/** `images/<image>/tags/`: all tags of an image. USAGE (name). */
+export function tagsPrefix(image: string): string {
+  return `${imagePrefix(image)}tags/`;
+}
+
+export function tagKey(image: string, tag: string): string {
+  assertTagName(tag);
+  return `${tagsPrefix(image)}${tag}.json`;
+}
+
 export function segmentKey(segment: SegmentId): string {
   if (!isRandomId(segment))
     throw new LazydiskError('DAMAGED', `${JSON.stringify(segment)} is not the id of a segment.`);
@@ -109,6 +140,10 @@ export function parseKey(key: string): ParsedKey | undefined {
   if (condemned !== undefined) return { kind: 'condemned', id: condemned };
   const clock = CLOCK.exec(key)?.[1];
   if (clock !== undefined) return { kind: 'clock', id: clock };
+  const [, tagged, tag = ''] = TAG.exec(key) ?? [];
+  if (tagged !== undefined) {
+    return isImageName(tagged) && isTagName(tag) ? { kind: 'tag', image: tagged, tag } : undefined;
+  }
   const [, image, kind, number] = NUMBERED.exec(key) ?? SINGLE.exec(key) ?? [];
   if (image === undefined || !isImageName(image)) return undefined;
   if (kind === 'writer' || kind === 'profile') return { kind, image };

@@ -203,6 +203,13 @@ export interface Image {
   /** Living snapshots, ascending, at most a second old. Degraded: what is known locally. */
   snapshots(signal?: AbortSignal): Promise<readonly number[]>;
   snapshotInfo(number: number, signal?: AbortSignal): Promise<SnapshotInfo>;
+  /** Names of its tags, ascending, as old as `snapshots`. */
+  tags(signal?: AbortSignal): Promise<readonly string[]>;
+  /**
+   * The number of the snapshot that a tag leads to, at most a second old, or as the store says `now`; degraded: what it said
+   * last. The snapshot may have been deleted since. NOT_FOUND: no such tag.
+   */
+  tagged(tag: string, age: 'recent' | 'now', signal?: AbortSignal): Promise<number>;
   /** NOT_FOUND. */
   snapshot(number: number, signal?: AbortSignal): Promise<Disk>;
   /** The head; undefined on a read-only mount, or in a new folder before `createHead`. */

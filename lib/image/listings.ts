@@ -12,6 +12,7 @@ import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-r
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import type { LocalDatabase } from '../mirror/local-database.js';
 import type { ImageListing, ImageSummary, Repository } from '../repository/api.js';
+import { readTag } from '../repository/tags.js';
 import { orAborted } from '../util/abort.js';
 import { hasCode, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
@@ -81,7 +82,20 @@ export class Listings {
       known === undefined ? repository.listImage(image, abort) : repository.completeListing(known.summary, abort);
     return orAborted(
       // An answer that rests on the names' listing is as old as that.
-      this.fresh(key, () => this.ask(key, question, fallback), known?.askedMs),
+      this.fresh(key, async () => withTags(await this.ask(key, question, fallback)), known?.askedMs),
+      signal,
+    );
+  }
+
+  /** The number that a tag leads to, null when there is no such tag: an answer of the last second, or one that is asked for now. */
+  tag(image: string, tag: string, age: 'recent' | 'now', signal?: AbortSignal): Promise<number | null> {
+    const key = `tag/${image}/${tag}`;
+    const { store } = this.parts.repository;
+    const question = async (abort?: AbortSignal): Promise<number | null> =>
+      (await readTag(store, image, tag, abort))?.number ?? null;
+    if (age === 'now') this.answers.delete(key);
+    return orAborted(
+      this.fresh(key, () => this.ask(key, question, undefined)),
       signal,
     );
   }
@@ -163,4 +177,9 @@ export class Listings {
     }
     return value;
   }
+}
+
+/** A listing that was kept before there were tags knows of none. */
+function withTags(listing: Omit<ImageListing, 'tags'> & Partial<ImageListing>): ImageListing {
+  return { ...listing, tags: listing.tags ?? [] };
 }

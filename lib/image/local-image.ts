@@ -10,6 +10,7 @@ import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import type { ImageListing } from '../repository/api.js';
 import { dropProfile, readProfile, writeProfile } from '../repository/profiles.js';
+import { noSuchTag } from '../repository/tags.js';
 import { orAborted } from '../util/abort.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import type {
@@ -68,6 +69,16 @@ export class LocalImage implements Image, ImageView {
 
   async snapshots(signal?: AbortSignal): Promise<readonly number[]> {
     return (await this.listing(signal)).snapshots.map(({ number }) => number);
+  }
+
+  async tags(signal?: AbortSignal): Promise<readonly string[]> {
+    return (await this.listing(signal)).tags;
+  }
+
+  async tagged(tag: string, age: 'recent' | 'now', signal?: AbortSignal): Promise<number> {
+    const number = this.isLocal ? null : await this.parts.listings.tag(this.name, tag, age, signal);
+    if (number === null) throw noSuchTag(this.name, tag, await this.tags(signal));
+    return number;
   }
 
   async snapshotInfo(number: number, signal?: AbortSignal): Promise<SnapshotInfo> {
@@ -425,13 +436,14 @@ export class LocalImage implements Image, ImageView {
     if (record === undefined) return this.parts.listings.listing(this.name, signal);
     const { base, seenNumber, origin } = record;
     if (origin !== null) {
-      return Promise.resolve({ image: this.name, snapshots: [], deleted: [], writer: null, nextNumber: 1 });
+      return Promise.resolve({ image: this.name, snapshots: [], deleted: [], writer: null, tags: [], nextNumber: 1 });
     }
     return this.parts.listings.listing(this.name, signal, {
       image: this.name,
       snapshots: base === null ? [] : [{ number: base.number, publishedMs: base.timeMs }],
       deleted: [],
       writer: null,
+      tags: [],
       nextNumber: seenNumber + 1,
     });
   }

@@ -22,6 +22,8 @@ export interface ImageListing {
   /** Numbers that a tombstone keeps used, ascending. */
   readonly deleted: readonly number[];
   readonly writer: WriterLock | null;
+  /** Names of its tags, ascending. */
+  readonly tags: readonly string[];
   /** Highest record or tombstone + 1, at least 1. */
   readonly nextNumber: number;
 }
@@ -71,7 +73,7 @@ export interface Repository {
    * the put could not be made soon enough after that was seen; nothing was published, and all must be tried again.
    */
   publishRecord(image: string, record: SnapshotRecord, signal?: AbortSignal, evidence?: PublishEvidence): Promise<void>;
-  /** Writes the tombstone, then removes the record. LOCKED when a lock names it as its base. Idempotent. */
+  /** Writes the tombstone, then removes the record. LOCKED when a lock names it as its base, CONFLICT when a tag leads to it. Idempotent. */
   deleteSnapshot(image: string, number: number, signal?: AbortSignal): Promise<void>;
   /**
    * Brings a deleted snapshot back under its number; idempotent. NOT_FOUND: it was not deleted, or its grace is over.

@@ -1,7 +1,7 @@
 /**
  * The roots of a collection: what a listing of all images says must be kept.
  *
- * Kept are living snapshots, deleted ones within the grace, and the base that a lock names. What can't be read may refer to
+ * Kept are living snapshots, deleted ones within the grace, and what a lock names as its base or a tag leads to. What can't be read may refer to
  * anything, so it is an error. A snapshot that is deleted while this reads is found by its tombstone, which is put before
  * the record goes.
  */
@@ -11,6 +11,7 @@ import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { hasCode } from '../util/errors.js';
 import type { Repository } from './api.js';
 import { readTombstone } from './deletion.js';
+import { readTags } from './tags.js';
 
 /** Documents that are read at once. */
 const PARALLEL_READS = 16;
@@ -29,6 +30,7 @@ export interface Roots {
 interface ListedImage {
   readonly living: Set<number>;
   readonly deleted: { readonly number: number; readonly sinceMs: number }[];
+  readonly tags: string[];
   hasLock: boolean;
 }
 
@@ -55,12 +57,13 @@ export async function readRoots(
       await keepDeleted(image, number);
     }
   };
-  const keepImage = async (image: string, { living, deleted, hasLock }: ListedImage): Promise<void> => {
+  const keepImage = async (image: string, { living, deleted, tags, hasLock }: ListedImage): Promise<void> => {
     const lock = hasLock ? await queue.add(() => repository.readLock(image, signal)) : null;
+    const tagged = deleted.length === 0 ? [] : await readTags(store, image, tags, signal);
+    const kept = new Set([lock?.base?.number, ...tagged.map(({ number }) => number)]);
     const reading = [...living].map((number) => queue.add(() => keepLiving(image, number)));
     for (const { number, sinceMs } of deleted.filter(({ number }) => !living.has(number))) {
-      const isBase = lock?.base?.number === number;
-      if (!isBase && sinceMs + times.graceMs <= times.nowMs) expired.push({ image, number });
+      if (!kept.has(number) && sinceMs + times.graceMs <= times.nowMs) expired.push({ image, number });
       else reading.push(queue.add(() => keepDeleted(image, number)));
     }
     await Promise.all(reading);
@@ -77,11 +80,12 @@ async function listImages(repository: Repository, signal: AbortSignal | undefine
   for (const { key, modifiedMs } of objects) {
     const parsed = parseKey(key);
     if (parsed === undefined || !('image' in parsed)) continue;
-    const listed = images.get(parsed.image) ?? { living: new Set(), deleted: [], hasLock: false };
+    const listed = images.get(parsed.image) ?? { living: new Set(), deleted: [], tags: [], hasLock: false };
     images.set(parsed.image, listed);
     if (parsed.kind === 'snapshot') listed.living.add(parsed.number);
     if (parsed.kind === 'tombstone') listed.deleted.push({ number: parsed.number, sinceMs: modifiedMs });
     if (parsed.kind === 'writer') listed.hasLock = true;
+    if (parsed.kind === 'tag') listed.tags.push(parsed.tag);
   }
   return images;
 }

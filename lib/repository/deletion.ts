@@ -4,8 +4,8 @@
  * A number with both is a living snapshot: a deletion that was interrupted (deleting again finishes it), given up because of
  * a lock, or undone. Undoing is one put, of the record that the tombstone holds. Tombstones are never removed: another
  * deletion may count on one that is there. Chunks and nodes stay: what no record and no tombstone reaches is reclaimed by
- * collection. The lock is looked at before and once more after the tombstone, so that a writer that begins meanwhile keeps
- * its base. When the grace is over, a collection takes the record out: the tombstone is final, and what it held may go.
+ * collection. Lock and tags are looked at before and once more after the tombstone, so that a writer that begins meanwhile
+ * keeps its base, and a tag its snapshot. When the grace is over, a collection takes the record out: the tombstone is final, and what it held may go.
  */
 import { damaged } from '../format/json.js';
 import { snapshotKey, tombstoneKey } from '../format/keys.js';
@@ -14,6 +14,7 @@ import { decodeTombstone, encodeTombstone, type Tombstone } from '../format/tomb
 import type { ObjectStore } from '../store/object-store.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import { readLock } from './locks.js';
+import { readTags, tagNames } from './tags.js';
 
 export async function deleteSnapshot(
   store: ObjectStore,
@@ -21,7 +22,7 @@ export async function deleteSnapshot(
   number: number,
   signal?: AbortSignal,
 ): Promise<void> {
-  await assertNotBase(store, image, number, signal);
+  await assertUnused(store, image, number, signal);
   const key = snapshotKey(image, number);
   const bytes = await getOrNull(store, key, signal);
   if (bytes === null) {
@@ -31,7 +32,7 @@ export async function deleteSnapshot(
     });
   }
   await putTombstone(store, image, tombstoneOf(number, bytes, key), signal);
-  await assertNotBase(store, image, number, signal);
+  await assertUnused(store, image, number, signal);
   await store.delete(key, { signal });
 }
 
@@ -108,6 +109,27 @@ async function putTombstone(
 ): Promise<void> {
   const key = tombstoneKey(image, tombstone.number);
   await store.put(key, encodeTombstone(tombstone, key), { signal });
+}
+
+/** LOCKED, CONFLICT. */
+async function assertUnused(store: ObjectStore, image: string, number: number, signal?: AbortSignal): Promise<void> {
+  await Promise.all([assertNotBase(store, image, number, signal), assertUntagged(store, image, number, signal)]);
+}
+
+async function assertUntagged(store: ObjectStore, image: string, number: number, signal?: AbortSignal): Promise<void> {
+  const tags = await readTags(store, image, await tagNames(store, image, signal), signal);
+  const own = tags.filter((tag) => tag.number === number).map(({ tag }) => tag);
+  if (own.length > 0) throw taggedError(image, number, own);
+}
+
+/** CONFLICT: what keeps a snapshot from being deleted. */
+export function taggedError(image: string, number: number, tags: readonly string[]): LazydiskError {
+  const names = tags.map((tag) => `${image}:${tag}`).join(', ');
+  return new LazydiskError(
+    'CONFLICT',
+    `${image}@${number} is tagged (${names}): move the tag with \`lazydisk tag\`, or delete with --untag.`,
+    { facts: { image, number, tags } },
+  );
 }
 
 async function assertNotBase(store: ObjectStore, image: string, number: number, signal?: AbortSignal): Promise<void> {

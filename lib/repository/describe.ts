@@ -8,6 +8,7 @@ import type { WriterLock } from '../format/writer-lock.js';
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
 import type { Repository } from './api.js';
 import { isLiving, listedImages, NO_IMAGE, type ListedImage } from './listings.js';
+import { readTag } from './tags.js';
 
 /** Records that are read at once. */
 const PARALLEL_READS = 16;
@@ -25,6 +26,14 @@ export interface SnapshotDescription {
   readonly problem?: string;
 }
 
+/** A tag; only `tag` and `problem` when it can't be read. */
+export interface TagDescription {
+  readonly tag: string;
+  readonly number?: number;
+  readonly timeMs?: number;
+  readonly problem?: string;
+}
+
 export interface ImageDescription {
   readonly image: string;
   /** null: no record and no lock that can be read. */
@@ -34,6 +43,8 @@ export interface ImageDescription {
   /** Numbers of deleted snapshots, ascending. */
   readonly deleted: readonly number[];
   readonly lock: WriterLock | null;
+  /** Ascending by name. */
+  readonly tags: readonly TagDescription[];
   readonly problem?: string;
 }
 
@@ -62,7 +73,7 @@ async function describeImage(
   queue: PQueue,
   signal: AbortSignal | undefined,
 ): Promise<ImageDescription> {
-  const [records, lock] = await Promise.all([
+  const [records, lock, tags] = await Promise.all([
     Promise.all(
       listed.snapshots.map(({ number }) =>
         queue
@@ -71,6 +82,7 @@ async function describeImage(
       ),
     ),
     listed.hasLock ? queue.add(() => orProblem(() => repository.readLock(image, signal))) : null,
+    Promise.all(listed.tags.map((tag) => queue.add(() => describeTag(repository, image, tag, signal)))),
   ]);
   const problem = lock !== null && 'problem' in lock ? lock.problem : undefined;
   const held = lock !== null && 'value' in lock ? lock.value : null;
@@ -87,8 +99,23 @@ async function describeImage(
       }),
     deleted: listed.deleted,
     lock: held,
+    tags: tags.flatMap((tag) => tag ?? []),
     ...(problem === undefined ? {} : { problem }),
   };
+}
+
+/** null: it was dropped since the listing. */
+async function describeTag(
+  { store }: Repository,
+  image: string,
+  tag: string,
+  signal: AbortSignal | undefined,
+): Promise<TagDescription | null> {
+  const found = await orProblem(() => readTag(store, image, tag, signal));
+  if ('problem' in found) return { tag, problem: found.problem };
+  return 'value' in found && found.value !== null
+    ? { tag, number: found.value.number, timeMs: found.value.timeMs }
+    : null;
 }
 
 type Outcome<Value> = { readonly value: Value } | { readonly problem: string } | { readonly missing: true };

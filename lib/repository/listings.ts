@@ -8,35 +8,41 @@ export interface ListedImage {
   readonly snapshots: readonly SnapshotListing[];
   readonly deleted: readonly number[];
   readonly hasLock: boolean;
+  readonly tags: readonly string[];
   readonly nextNumber: number;
 }
 
 /** An image that nobody has made. */
-export const NO_IMAGE: ListedImage = { snapshots: [], deleted: [], hasLock: false, nextNumber: 1 };
+export const NO_IMAGE: ListedImage = { snapshots: [], deleted: [], hasLock: false, tags: [], nextNumber: 1 };
 
 /**
  * Groups objects by image, names ascending. A number with a record and a tombstone is a snapshot: its deletion was
  * interrupted, and deleting it again finishes it.
  */
 export function listedImages(objects: readonly StoredObject[]): Map<string, ListedImage> {
-  const drafts = new Map<string, { snapshots: SnapshotListing[]; tombstones: number[]; hasLock: boolean }>();
+  const drafts = new Map<
+    string,
+    { snapshots: SnapshotListing[]; tombstones: number[]; hasLock: boolean; tags: string[] }
+  >();
   for (const { key, modifiedMs } of objects) {
     const parsed = parseKey(key);
     if (parsed === undefined || !('image' in parsed)) continue;
-    const draft = drafts.get(parsed.image) ?? { snapshots: [], tombstones: [], hasLock: false };
+    const draft = drafts.get(parsed.image) ?? { snapshots: [], tombstones: [], hasLock: false, tags: [] };
     drafts.set(parsed.image, draft);
     if (parsed.kind === 'snapshot') draft.snapshots.push({ number: parsed.number, publishedMs: modifiedMs });
     if (parsed.kind === 'tombstone') draft.tombstones.push(parsed.number);
     if (parsed.kind === 'writer') draft.hasLock = true;
+    if (parsed.kind === 'tag') draft.tags.push(parsed.tag);
   }
   const images = new Map<string, ListedImage>();
   for (const image of [...drafts.keys()].sort()) {
-    const { snapshots, tombstones, hasLock } = drafts.get(image)!;
+    const { snapshots, tombstones, hasLock, tags } = drafts.get(image)!;
     const living = new Set(snapshots.map((snapshot) => snapshot.number));
     images.set(image, {
       snapshots: snapshots.sort((a, b) => a.number - b.number),
       deleted: tombstones.filter((number) => !living.has(number)).sort((a, b) => a - b),
       hasLock,
+      tags: tags.sort(),
       nextNumber: [...living, ...tombstones].reduce((highest, number) => Math.max(highest, number), 0) + 1,
     });
   }

@@ -1,5 +1,5 @@
 /**
- * Verify: reads every record, tombstone, lock, profile, list, node and chunk, checks them, and lists what is damaged instead
+ * Verify: reads every record, tombstone, lock, profile, tag, list, node and chunk, checks them, and lists what is damaged instead
  * of stopping.
  *
  * First the documents and the trees (verify-tree.ts). What records and nodes point to is noted per segment. Then the
@@ -19,16 +19,19 @@ import {
   profileKey,
   SEGMENTS_PREFIX,
   snapshotKey,
+  tagKey,
   tombstoneKey,
   writerKey,
 } from '../format/keys.js';
+import { damaged } from '../format/json.js';
 import { decodeMarker } from '../format/marker.js';
-import { LazydiskError } from '../util/errors.js';
+import { hasCode, LazydiskError } from '../util/errors.js';
 import type { Repository } from './api.js';
 import { Damages, type Damage } from './damages.js';
 import { readTombstone } from './deletion.js';
 import { isLiving, listedImages } from './listings.js';
 import { readProfile } from './profiles.js';
+import { readTag } from './tags.js';
 import { StoredTrees } from './trees.js';
 import { SegmentSizes, WholeSegments, type SegmentProgress, type SegmentVerification } from './verify-segments.js';
 import { TreeVerification } from './verify-tree.js';
@@ -106,6 +109,7 @@ class Verification {
       if (parsed?.kind === 'tombstone') await this.#tombstone(parsed.image, parsed.number);
       if (parsed?.kind === 'writer') await this.#lock(parsed.image);
       if (parsed?.kind === 'profile') await this.#profile(parsed.image);
+      if (parsed?.kind === 'tag') await this.#tag(parsed.image, parsed.tag);
     }
     if (image === undefined) await this.#condemned();
     const found = await this.#segments.check(onProgress);
@@ -147,6 +151,23 @@ class Verification {
   async #profile(image: string): Promise<void> {
     const { store } = this.repository;
     await this.#damages.noting(profileKey(image), () => readProfile(store, image, this.options.signal));
+  }
+
+  /** That it leads to a snapshot that was deleted is no damage: an undelete may follow. */
+  async #tag(image: string, tag: string): Promise<void> {
+    const key = tagKey(image, tag);
+    const { signal } = this.options;
+    await this.#damages.noting(key, async () => {
+      const found = await readTag(this.repository.store, image, tag, signal);
+      if (found === null) return;
+      const record = await this.repository.readRecord(image, found.number, signal).catch((error: unknown) => {
+        if (hasCode(error, 'NOT_FOUND', 'DAMAGED', 'UNSUPPORTED')) return undefined; // told of the record itself
+        throw error;
+      });
+      if (record !== undefined && record.commitId !== found.commitId) {
+        throw damaged(key, `it means another commit than ${image}@${found.number} is`);
+      }
+    });
   }
 
   /** A list that can't be read keeps collections from running. */

@@ -5,7 +5,7 @@ import type { Repository } from '../../lib/repository/api.js';
 import { cloneSnapshot } from '../../lib/repository/clone.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { ControlClient } from '../service/control-client.js';
-import { parseImageName, parseImageReference } from './image-reference.js';
+import { numberIn, numberOn, parseImageName, parseImageReference, type ImageReference } from './image-reference.js';
 import { withRepository } from './store-stack.js';
 import { defineVerb, storeTimeoutMs, WHERE } from './verb.js';
 import { resolveWhere } from './where.js';
@@ -16,13 +16,14 @@ export const cloneVerb = defineVerb({
   examples: [
     ['clone /mnt debian-12 vm-01', 'from the newest snapshot'],
     ['clone s3://images/prod debian-12@3 vm-02', 'from snapshot 3, without a mount'],
+    ['clone /mnt debian-12:stable vm-03', 'from the snapshot that is tagged so'],
     ['clone /mnt vm-01 vm-01-copy --commit', 'commit what was written to vm-01 first'],
     ['clone /mnt debian-12 scratch --local', 'on this host only, until it is committed; needs no right to write'],
   ],
   options: (program) =>
     program
       .positional('where', WHERE)
-      .positional('image', { type: 'string', demandOption: true, describe: 'source: image, or image@N' })
+      .positional('image', { type: 'string', demandOption: true, describe: 'source: image, image@N or image:TAG' })
       .positional('new-image', { type: 'string', demandOption: true, describe: 'name of the new image' })
       .option('commit', { type: 'boolean', default: false, describe: 'commit uncommitted writes of the source first' })
       .option('local', {
@@ -31,10 +32,13 @@ export const cloneVerb = defineVerb({
         describe: 'keep the new image on this host until its first commit',
       }),
   run: async (options, { output, registry, environment }) => {
-    const { image, number } = parseImageReference(options.image);
+    const reference = parseImageReference(options.image);
     const newImage = parseImageName(options.newImage);
-    if (options.commit && number !== undefined) {
-      throw new LazydiskError('USAGE', '--commit clones what was written last, so the source takes no @N with it.');
+    if (options.commit && reference.snapshot.kind !== 'none') {
+      throw new LazydiskError(
+        'USAGE',
+        '--commit clones what was written last, so the source takes no @N or :TAG with it.',
+      );
     }
     const where = await resolveWhere(options.where, options.endpoint, registry);
     if ((options.commit || options.local) && where.kind === 'repository') {
@@ -46,13 +50,9 @@ export const cloneVerb = defineVerb({
     }
     const made =
       where.kind === 'mount'
-        ? await new ControlClient(where.mount.socket).clone(image, newImage, {
-            number,
-            commit: options.commit,
-            local: options.local,
-          })
+        ? await cloneOnMount(new ControlClient(where.mount.socket), reference, newImage, options)
         : await withRepository(where.repository, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
-            cloneStored(repository, image, number, newImage),
+            cloneStored(repository, reference, newImage),
           );
     output.result(made, ({ number: first, source }) =>
       first === null
@@ -62,13 +62,20 @@ export const cloneVerb = defineVerb({
   },
 });
 
-async function cloneStored(
-  repository: Repository,
-  image: string,
-  number: number | undefined,
+async function cloneOnMount(
+  client: ControlClient,
+  reference: ImageReference,
   newImage: string,
+  { commit, local }: { readonly commit: boolean; readonly local: boolean },
 ): Promise<CloneOutcome> {
-  const from = { from: image, number: number ?? newestNumber(repository, image) };
+  return client.clone(reference.image, newImage, { number: await numberOn(client, reference), commit, local });
+}
+
+async function cloneStored(repository: Repository, reference: ImageReference, newImage: string): Promise<CloneOutcome> {
+  const { image } = reference;
+  const number = async (): Promise<number> =>
+    (await numberIn(repository, reference)) ?? (await newestNumber(repository, image));
+  const from = { from: image, number: number() };
   const record = await cloneSnapshot(repository, { ...from, to: newImage, writerId: randomId() });
   return { image: newImage, number: record.number, source: { image, number: await from.number } };
 }

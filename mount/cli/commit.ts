@@ -29,7 +29,7 @@ export const commitVerb = defineVerb({
   run: async ({ mountpoint, image, label, as, async: isAsync }, { output, registry }) => {
     const mount = await requireMount(mountpoint, registry, 'commit', 'only a mount has local writes');
     const reference = parseImageReference(image);
-    if (reference.number !== undefined) {
+    if (reference.snapshot.kind !== 'none') {
       throw new LazydiskError('USAGE', `commit publishes the head of an image, so it takes a name, not ${image}.`);
     }
     await syncHead(join(mount.mountpoint, reference.image, 'disk.raw'));

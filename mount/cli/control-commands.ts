@@ -33,6 +33,7 @@ export function controlCommands({
     revert: async (image, number) => {
       throwIfFailed(await commands.revert(image, number));
     },
+    tagged: async (image, tag) => ({ number: await commands.tagged(image, tag) }),
     unlock: async (image) => {
       throwIfFailed(await commands.unlock(image));
     },

@@ -1,6 +1,8 @@
 /** `lazydisk delete`: removes snapshots. Their numbers stay used; their space is given back by a later verb. */
 import { createInterface } from 'node:readline/promises';
 import type { Repository } from '../../lib/repository/api.js';
+import { taggedError } from '../../lib/repository/deletion.js';
+import { dropTag, readTags } from '../../lib/repository/tags.js';
 import { hasCode, LazydiskError } from '../../lib/util/errors.js';
 import { parseSnapshotRange, type SnapshotRange } from './image-reference.js';
 import type { Output } from './output.js';
@@ -15,26 +17,38 @@ export const deleteVerb = defineVerb({
     ['delete s3://images/prod vm-01@3', 'one snapshot'],
     ['delete /mnt vm-01@1..7 --yes', 'seven snapshots, without asking'],
     ['delete /mnt vm-01 --yes', 'the whole image'],
+    ['delete /mnt debian-12@2 --untag', 'also when it is tagged'],
   ],
   options: (program) =>
     program
       .positional('where', WHERE)
       .positional('image', { type: 'string', demandOption: true, describe: 'image, image@N or image@N..M' })
+      .option('untag', { type: 'boolean', default: false, describe: 'remove the tags that lead there first' })
       .option('yes', { type: 'boolean', default: false, describe: 'do not ask' }),
   run: async (options, { output, registry, environment }) => {
     const range = parseSnapshotRange(options.image);
     const where = await resolveWhere(options.where, options.endpoint, registry);
     await withRepository(where.repository, { environment, timeoutMs: storeTimeoutMs(options) }, async (repository) => {
-      const numbers = await chosen(repository, range);
+      const { numbers, tags } = await chosen(repository, range, options.untag);
       if (!options.yes) await confirm(range.image, numbers, output);
+      for (const tag of tags) await dropTag(repository.store, range.image, tag);
       for (const number of numbers) await repository.deleteSnapshot(range.image, number);
-      output.result({ image: range.image, deleted: numbers }, () => `deleted ${spoken(range.image, numbers)}`);
+      output.result(
+        { image: range.image, deleted: numbers, untagged: tags },
+        () => `deleted ${spoken(range.image, numbers)}`,
+      );
     });
   },
 });
 
-/** The living snapshots of the range; all is looked at before anything is deleted. NOT_FOUND, LOCKED. */
-async function chosen(repository: Repository, { image, numbers }: SnapshotRange): Promise<number[]> {
+interface Chosen {
+  readonly numbers: readonly number[];
+  /** Tags that lead to them. */
+  readonly tags: readonly string[];
+}
+
+/** The living snapshots of the range; all is looked at before anything is deleted. NOT_FOUND, LOCKED, CONFLICT (tagged). */
+async function chosen(repository: Repository, { image, numbers }: SnapshotRange, untag: boolean): Promise<Chosen> {
   const listing = await repository.listImage(image);
   const living = listing.snapshots.map((snapshot) => snapshot.number);
   const wanted = living.filter(
@@ -42,7 +56,8 @@ async function chosen(repository: Repository, { image, numbers }: SnapshotRange)
   );
   const single = numbers !== undefined && numbers.first === numbers.last;
   // An interrupted deletion left a tombstone and perhaps the record: deleting again finishes it.
-  if (wanted.length === 0 && single && listing.deleted.includes(numbers.first)) return [numbers.first];
+  if (wanted.length === 0 && single && listing.deleted.includes(numbers.first))
+    return { numbers: [numbers.first], tags: [] };
   if (wanted.length === 0) {
     const what = numbers === undefined ? `no image ${image}` : `no such snapshot of ${image}`;
     throw new LazydiskError('NOT_FOUND', `There is ${what} in ${repository.store.location}.`, { facts: { image } });
@@ -56,7 +71,17 @@ async function chosen(repository: Repository, { image, numbers }: SnapshotRange)
       { facts: { image, lock: writer } },
     );
   }
-  return wanted;
+  const tags = (await readTags(repository.store, image, listing.tags)).filter((tag) => wanted.includes(tag.number));
+  const [first] = tags;
+  if (first !== undefined && !untag) {
+    const own = tags.filter((tag) => tag.number === first.number);
+    throw taggedError(
+      image,
+      first.number,
+      own.map(({ tag }) => tag),
+    );
+  }
+  return { numbers: wanted, tags: tags.map(({ tag }) => tag) };
 }
 
 async function confirm(image: string, numbers: readonly number[], output: Output): Promise<void> {

@@ -1,7 +1,7 @@
 /** `lazydisk export`: a snapshot becomes a sparse raw file. */
 import { exportImage, type ExportOptions } from '../../lib/repository/export.js';
 import { LazydiskError } from '../../lib/util/errors.js';
-import { parseImageReference } from './image-reference.js';
+import { numberIn, parseImageReference } from './image-reference.js';
 import { formatDuration } from './output.js';
 import { ProgressLine } from './progress.js';
 import { formatSize } from './sizes.js';
@@ -19,11 +19,12 @@ export const exportVerb = defineVerb({
   options: (program) =>
     program
       .positional('where', WHERE)
-      .positional('image', { type: 'string', demandOption: true, describe: 'image, or image@N' })
+      .positional('image', { type: 'string', demandOption: true, describe: 'image, image@N or image:TAG' })
       .positional('file', { type: 'string', demandOption: true, describe: 'file to write, or - for stdout' })
       .option('force', { type: 'boolean', default: false, describe: 'replace a file that is there' }),
   run: async (options, { output, registry, environment }) => {
-    const { image, number } = parseImageReference(options.image);
+    const reference = parseImageReference(options.image);
+    const { image } = reference;
     const toStdout = options.file === '-';
     if (toStdout && output.json) {
       throw new LazydiskError(
@@ -39,11 +40,11 @@ export const exportVerb = defineVerb({
       : { kind: 'file', path: options.file, force: options.force };
     try {
       const result = await withRepository(address, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
-        interruptible((signal) =>
+        interruptible(async (signal) =>
           exportImage(repository, {
             signal,
             image,
-            number,
+            number: await numberIn(repository, reference),
             target,
             onProgress: ({ processedBytes, totalBytes, downloadedBytes }) => {
               const extra = `${formatSize(downloadedBytes)} downloaded`;

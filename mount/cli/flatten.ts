@@ -1,7 +1,7 @@
 /** `lazydisk flatten`: keeps a snapshot as one plain local file, which the kernel reads by itself. */
 import { LazydiskError } from '../../lib/util/errors.js';
 import { ControlClient } from '../service/control-client.js';
-import { parseImageReference } from './image-reference.js';
+import { numberOn, parseImageReference } from './image-reference.js';
 import { formatSize } from './sizes.js';
 import { defineVerb, MOUNTPOINT } from './verb.js';
 import { requireMount } from './where.js';
@@ -16,16 +16,16 @@ export const flattenVerb = defineVerb({
   options: (program) =>
     program
       .positional('mountpoint', MOUNTPOINT)
-      .positional('image', { type: 'string', demandOption: true, describe: 'image@N: the snapshot' })
+      .positional('image', { type: 'string', demandOption: true, describe: 'image@N or image:TAG: the snapshot' })
       .option('drop', { type: 'boolean', default: false, describe: 'remove the flat file' }),
   run: async ({ mountpoint, image, drop }, { output, registry }) => {
     const reference = parseImageReference(image);
-    const number = reference.number;
+    const mount = await requireMount(mountpoint, registry, 'flatten', 'flat files belong to a mount');
+    const client = new ControlClient(mount.socket);
+    const number = await numberOn(client, reference);
     if (number === undefined) {
       throw new LazydiskError('USAGE', `Expected a snapshot such as ${reference.image}@1, got ${image}: heads change.`);
     }
-    const mount = await requireMount(mountpoint, registry, 'flatten', 'flat files belong to a mount');
-    const client = new ControlClient(mount.socket);
     const name = `${reference.image}@${String(number)}`;
     if (drop) {
       output.result(

@@ -1,6 +1,6 @@
 /** `lazydisk hydrate`: an image becomes local, and needs the store no more. */
 import { ControlClient } from '../service/control-client.js';
-import { parseImageReference } from './image-reference.js';
+import { numberOn, parseImageReference } from './image-reference.js';
 import { formatDuration } from './output.js';
 import { ProgressLine } from './progress.js';
 import { formatSize } from './sizes.js';
@@ -18,13 +18,17 @@ export const hydrateVerb = defineVerb({
     ['hydrate /mnt debian-12@3', 'one snapshot'],
   ],
   options: (program) =>
-    program
-      .positional('mountpoint', MOUNTPOINT)
-      .positional('image', { type: 'string', demandOption: true, describe: 'image of the mount, or IMAGE@N' }),
+    program.positional('mountpoint', MOUNTPOINT).positional('image', {
+      type: 'string',
+      demandOption: true,
+      describe: 'image of the mount, or IMAGE@N or IMAGE:TAG',
+    }),
   run: async (options, { output, registry }) => {
     const mount = await requireMount(options.mountpoint, registry, 'hydrate', 'it fills the cache of a mount');
-    const { image, number } = parseImageReference(options.image);
+    const reference = parseImageReference(options.image);
+    const { image } = reference;
     const client = new ControlClient(mount.socket);
+    const number = await numberOn(client, reference);
     const progress = new ProgressLine(output, `fetching ${options.image}`);
     const timer = setInterval(() => {
       client.imageStatus(image).then(

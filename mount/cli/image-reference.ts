@@ -1,11 +1,22 @@
-/** How a command line names images and snapshots: `name`, `name@3`, and for deleting `name@3..7`. */
-import { assertImageName } from '../../lib/format/keys.js';
+/**
+ * How a command line names images and snapshots: `name`, `name@3`, `name:stable`, and for deleting `name@3..7`. Which number a
+ * tag means is asked where the verb works: of the repository, or of the daemon of a mount.
+ */
+import { assertImageName, assertTagName } from '../../lib/format/keys.js';
+import type { Repository } from '../../lib/repository/api.js';
+import { taggedNumber } from '../../lib/repository/tags.js';
 import { LazydiskError } from '../../lib/util/errors.js';
+import type { ControlClient } from '../service/control-client.js';
+
+/** `none`: the newest snapshot, or the whole image, as the verb has it. */
+export type SnapshotWord =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'number'; readonly number: number }
+  | { readonly kind: 'tag'; readonly tag: string };
 
 export interface ImageReference {
   readonly image: string;
-  /** undefined: the newest snapshot, or the whole image, as the verb has it. */
-  readonly number: number | undefined;
+  readonly snapshot: SnapshotWord;
 }
 
 /** Snapshots `first` to `last`, both included. */
@@ -16,14 +27,23 @@ export interface SnapshotRange {
 }
 
 const NUMBER = /^[1-9]\d{0,7}$/;
+const REFERENCE = 'NAME, NAME@N or NAME:TAG';
 
-/** `name` or `name@N`. USAGE. */
+/** `name`, `name@N` or `name:TAG`. USAGE. */
 export function parseImageReference(text: string): ImageReference {
-  const [name, number, rest] = text.split('@');
-  if (rest !== undefined) throw wrong(text, 'NAME or NAME@N');
+  const [name, tag, more] = text.split(':');
+  if (tag !== undefined) {
+    const image = checkedName(name);
+    if (more !== undefined || tag === '') throw wrong(text, REFERENCE);
+    assertTagName(tag);
+    return { image, snapshot: { kind: 'tag', tag } };
+  }
+  const [image, number, rest] = text.split('@');
+  if (rest !== undefined) throw wrong(text, REFERENCE);
   return {
-    image: checkedName(name),
-    number: number === undefined ? undefined : parseNumber(number, text, 'NAME or NAME@N'),
+    image: checkedName(image),
+    snapshot:
+      number === undefined ? { kind: 'none' } : { kind: 'number', number: parseNumber(number, text, REFERENCE) },
   };
 }
 
@@ -45,6 +65,24 @@ export function parseSnapshotRange(text: string): SnapshotRange {
 /** `name` alone. USAGE. */
 export function parseImageName(text: string): string {
   return checkedName(text);
+}
+
+/** The number that a reference names in a repository; undefined when it names none. NOT_FOUND (the tag). */
+export async function numberIn(
+  { store }: Repository,
+  { image, snapshot }: ImageReference,
+): Promise<number | undefined> {
+  if (snapshot.kind === 'tag') return taggedNumber(store, image, snapshot.tag);
+  return snapshot.kind === 'number' ? snapshot.number : undefined;
+}
+
+/** The same on a mount: its daemon says what the tag means. */
+export async function numberOn(
+  client: ControlClient,
+  { image, snapshot }: ImageReference,
+): Promise<number | undefined> {
+  if (snapshot.kind === 'tag') return (await client.tagged(image, snapshot.tag)).number;
+  return snapshot.kind === 'number' ? snapshot.number : undefined;
 }
 
 function checkedName(name = ''): string {

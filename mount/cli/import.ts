@@ -36,7 +36,7 @@ export const importVerb = defineVerb({
       .option('max-upload', MAX_UPLOAD),
   run: async (options, { output, registry, environment }) => {
     const reference = parseImageReference(options.image);
-    if (reference.number !== undefined) {
+    if (reference.snapshot.kind !== 'none') {
       throw new LazydiskError('USAGE', `import makes the next snapshot, so it takes a name, not ${options.image}.`);
     }
     const { repository: address } = await resolveWhere(options.where, options.endpoint, registry);

@@ -50,19 +50,25 @@ function imageTable(images: readonly ImageDescription[]): string {
   return table([['IMAGE', 'NEWEST', 'SNAPSHOTS', 'SIZE', 'ALLOCATED', 'TIME', 'LABEL', 'LOCK'], ...rows]);
 }
 
-function snapshotTable({ image, snapshots, deleted, lock }: ImageDescription): string {
+function snapshotTable({ image, snapshots, deleted, lock, tags }: ImageDescription): string {
+  const tagsOf = (number: number): string => tags.flatMap((tag) => (tag.number === number ? tag.tag : [])).join(' ');
+  const astray = tags.filter((tag) => !snapshots.some(({ number }) => number === tag.number));
   const rows = snapshots.map(({ number, sizeBytes, allocatedBytes, timeMs, label, parent, problem }) => [
     `${image}@${String(number)}`,
     size(sizeBytes),
     size(allocatedBytes),
     timeMs === undefined ? '-' : formatTime(timeMs),
     parent === undefined || parent === null ? '-' : `${parent.image}@${String(parent.number)}`,
+    tagsOf(number),
     problem ?? label ?? '',
   ]);
-  const listing = table([['SNAPSHOT', 'SIZE', 'ALLOCATED', 'TIME', 'PARENT', 'LABEL'], ...rows]);
+  const listing = table([['SNAPSHOT', 'SIZE', 'ALLOCATED', 'TIME', 'PARENT', 'TAGS', 'LABEL'], ...rows]);
   return [
     listing,
     ...(deleted.length === 0 ? [] : [`deleted: ${deleted.map((number) => `@${String(number)}`).join(' ')}`]),
+    ...astray.map(
+      ({ tag, number, problem }) => `${image}:${tag}: ${problem ?? `leads to @${String(number)}, which was deleted`}`,
+    ),
     ...(lock === null ? [] : [`being written: ${lockText(lock)}`]),
   ].join('\n');
 }

@@ -1,6 +1,6 @@
 /** `lazydisk revert`: throws away what was not committed. */
 import { ControlClient } from '../service/control-client.js';
-import { parseImageReference } from './image-reference.js';
+import { numberOn, parseImageReference } from './image-reference.js';
 import { defineVerb, MOUNTPOINT } from './verb.js';
 import { requireMount } from './where.js';
 
@@ -15,13 +15,15 @@ export const revertVerb = defineVerb({
     program.positional('mountpoint', MOUNTPOINT).positional('image', {
       type: 'string',
       demandOption: true,
-      describe: 'image, or image@N to stand on snapshot N',
+      describe: 'image, or image@N or image:TAG to stand on that snapshot',
     }),
   run: async ({ mountpoint, image }, { output, registry }) => {
     const mount = await requireMount(mountpoint, registry, 'revert', 'only a mount has local writes');
     const reference = parseImageReference(image);
-    await new ControlClient(mount.socket).revert(reference.image, reference.number);
-    output.result({ image: reference.image, number: reference.number ?? null }, ({ number }) =>
+    const client = new ControlClient(mount.socket);
+    const chosen = await numberOn(client, reference);
+    await client.revert(reference.image, chosen);
+    output.result({ image: reference.image, number: chosen ?? null }, ({ number }) =>
       number === null
         ? `${reference.image}: local writes are gone, disk.raw is its base snapshot again`
         : `${reference.image}: local writes are gone, disk.raw is snapshot ${String(number)}`,

@@ -14,6 +14,7 @@ import { profileVerb } from './profile.js';
 import { restartVerb } from './restart.js';
 import { revertVerb } from './revert.js';
 import { statusVerb } from './status.js';
+import { tagVerb } from './tag.js';
 import { undeleteVerb } from './undelete.js';
 import { unlockVerb } from './unlock.js';
 import { unmountVerb } from './unmount.js';
@@ -29,6 +30,7 @@ export const VERBS: readonly Verb[] = [
   cloneVerb,
   commitVerb,
   revertVerb,
+  tagVerb,
   deleteVerb,
   undeleteVerb,
   gcVerb,

@@ -50,6 +50,11 @@ export class ControlClient implements ControlCommands {
     await this.post('revert', { image, ...(number === undefined ? {} : { number }) });
   }
 
+  async tagged(image: string, tag: string): Promise<{ number: number }> {
+    const path = `/images/${encodeURIComponent(image)}/tags/${encodeURIComponent(tag)}`;
+    return (await this.call('GET', path, undefined, undefined)) as { number: number };
+  }
+
   async unlock(image: string): Promise<void> {
     await this.post('unlock', { image });
   }

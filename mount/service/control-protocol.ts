@@ -38,6 +38,8 @@ export interface ControlCommands {
     options: { number?: number | undefined; commit?: boolean | undefined; local?: boolean | undefined },
   ): Promise<CloneOutcome>;
   revert(image: string, number?: number): Promise<void>;
+  /** The snapshot that a tag leads to. NOT_FOUND. */
+  tagged(image: string, tag: string): Promise<{ number: number }>;
   unlock(image: string): Promise<void>;
   /** Keeps a snapshot as a flat file too. NOT_FOUND, NO_SPACE. */
   keepFlat(image: string, number: number): Promise<FlatResult>;

@@ -3,6 +3,7 @@
  *
  *   GET  /status                  the whole mount
  *   GET  /images/NAME/status      one image
+ *   GET  /images/NAME/tags/TAG     the number that a tag leads to
  *   GET  /commands/ID             a command, running or ended
  *   POST /commit /begin-commit /clone /revert /unlock /hydrate /record-profile /unmount /restart    bodies as in control-protocol.ts
  *
@@ -97,6 +98,8 @@ async function perform(request: IncomingMessage, commands: ControlCommands): Pro
     if (path === '/status') return await commands.status();
     const image = /^\/images\/([^/]+)\/status$/.exec(path)?.[1];
     if (image !== undefined) return await commands.imageStatus(decoded(image));
+    const [, owner, tag] = /^\/images\/([^/]+)\/tags\/([^/]+)$/.exec(path) ?? [];
+    if (owner !== undefined && tag !== undefined) return await commands.tagged(decoded(owner), decoded(tag));
     const id = /^\/commands\/([^/]+)$/.exec(path)?.[1];
     if (id !== undefined) return await commands.command(decoded(id));
   }

@@ -206,6 +206,7 @@ function commandsOf(parts: DaemonParts): ControlCommands {
     command: (id) => commands.command(id),
     clone: (image, newImage, options) => during(`clone of ${image}`, () => commands.clone(image, newImage, options)),
     revert: (image, number) => during(`revert of ${image}`, () => commands.revert(image, number)),
+    tagged: (image, tag) => commands.tagged(image, tag),
     unlock: (image) => commands.unlock(image),
     keepFlat: (image, number) => during(`a flat copy of ${image}`, () => commands.keepFlat(image, number)),
     dropFlat: (image, number) => commands.dropFlat(image, number),

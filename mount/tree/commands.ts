@@ -14,7 +14,14 @@ import { MAX_LABEL_LENGTH } from '../../lib/format/snapshot-record.js';
 import { hasCode, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
 import { withResolvers } from '../fuse/with-resolvers.js';
-import { formatControlCommand, HELP, type ControlCommand, type ProfileAction, type Scope } from './control/grammar.js';
+import {
+  formatControlCommand,
+  HELP,
+  type ControlCommand,
+  type ProfileAction,
+  type Scope,
+  type SnapshotWord,
+} from './control/grammar.js';
 import type {
   BegunCommit,
   CommandOutcome,
@@ -123,6 +130,11 @@ export class Commands {
     return this.run({ verb: 'profile', image, action: 'record' });
   }
 
+  /** The number of the snapshot that a tag leads to now. NOT_FOUND. */
+  async tagged(image: string, tag: string): Promise<number> {
+    return (await this.#find(image)).tagged(tag, 'now');
+  }
+
   /** The outcome of a command, or what is known of it while it runs; undefined: not (or no longer) known. */
   command(id: string): CommandOutcome | RunningCommand | undefined {
     return this.options.outcomes.get(id);
@@ -195,18 +207,24 @@ export class Commands {
         return (await this.#find(image)).commit({ label: command.label, as: command.as, onCut });
       case 'clone':
         assertImageName(command.newName);
-        return catalogue.clone(image, command.newName, command);
-      case 'revert':
-        await afterRelease(async () => (await this.#find(image)).revert(command.number));
-        return { image, number: command.number ?? null };
+        return catalogue.clone(image, command.newName, { ...command, number: await this.#numberOf(image, command) });
+      case 'revert': {
+        const number = await this.#numberOf(image, command);
+        await afterRelease(async () => (await this.#find(image)).revert(number));
+        return { image, number: number ?? null };
+      }
       case 'unlock':
         await afterRelease(() => catalogue.unlock(image));
         return { image };
       case 'hydrate':
-        return (await this.#find(image)).hydrate(command.number);
+        return (await this.#find(image)).hydrate(await this.#numberOf(image, command));
       case 'profile':
         return { image, profile: await profileAfter(await this.#find(image), command.action) };
     }
+  }
+
+  async #numberOf(image: string, { number, tag }: SnapshotWord): Promise<number | undefined> {
+    return tag === undefined ? number : this.tagged(image, tag);
   }
 
   async #find(name: string): Promise<Image> {

@@ -27,6 +27,7 @@ import { LatestLink } from './kinds/latest-link.js';
 import { RootFolder } from './kinds/root-folder.js';
 import { SnapshotFile } from './kinds/snapshot-file.js';
 import { StatusFile } from './kinds/status-file.js';
+import { TagLink } from './kinds/tag-link.js';
 import { stale } from './places.js';
 import { refusal, type Operation } from './refusals.js';
 import type { Target } from './targets.js';
@@ -186,6 +187,8 @@ export class TreeFileSystem implements FileSystem {
         return new HeadFile(this.tree, node, target);
       case 'latest':
         return new LatestLink(this.tree, node, target);
+      case 'tag':
+        return new TagLink(this.tree, node, target);
       case 'control':
         return new ControlFile(this.tree, node, target);
       case 'status':

@@ -1,9 +1,21 @@
-/** The fixed names of the tree, and the names of snapshots. */
+/** The fixed names of the tree, and the names of snapshots and tags. */
+import { isTagName } from '../../lib/format/keys.js';
 
 export const CONTROL_NAME = 'control';
 export const STATUS_NAME = 'status';
 export const HEAD_NAME = 'disk.raw';
 export const LATEST_NAME = 'latest.raw';
+
+/** The name under which a tag is shown. */
+export function tagFileName(tag: string): string {
+  return `${tag}.raw`;
+}
+
+/** The tag that a name stands for, or undefined. */
+export function tagOf(name: string): string | undefined {
+  const tag = /^(.+)\.raw$/.exec(name)?.[1];
+  return tag !== undefined && isTagName(tag) ? tag : undefined;
+}
 
 /** The name under which a snapshot is shown. */
 export function snapshotName(number: number): string {

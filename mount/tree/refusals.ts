@@ -50,6 +50,16 @@ const NO_BYTES: Column = {
 
 const IN_FOLDERS: Column = { 'make-other': 'EPERM', unlink: 'EPERM', rename: 'EPERM', change: 'EPERM' };
 
+const LINK: Column = {
+  ...IN_NO_FOLDER,
+  read: 'ELOOP',
+  write: 'ELOOP',
+  resize: 'EPERM',
+  change: 'EPERM',
+  allocate: 'EPERM',
+  seek: 'EINVAL',
+};
+
 const TABLE: Record<TargetKind, Column> = {
   root: { ...NO_BYTES, ...IN_FOLDERS, create: 'EPERM' },
   image: { ...NO_BYTES, ...IN_FOLDERS, 'make-directory': 'EPERM' },
@@ -62,15 +72,8 @@ const TABLE: Record<TargetKind, Column> = {
     'read-link': 'EINVAL',
   },
   head: { ...IN_NO_FOLDER, 'read-link': 'EINVAL' },
-  latest: {
-    ...IN_NO_FOLDER,
-    read: 'ELOOP',
-    write: 'ELOOP',
-    resize: 'EPERM',
-    change: 'EPERM',
-    allocate: 'EPERM',
-    seek: 'EINVAL',
-  },
+  latest: LINK,
+  tag: LINK,
   control: { ...IN_NO_FOLDER, change: 'EPERM', allocate: 'EPERM', 'read-link': 'EINVAL' },
   status: {
     ...IN_NO_FOLDER,

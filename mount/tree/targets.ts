@@ -29,6 +29,7 @@ export type SnapshotTarget = {
 } & OfImage;
 export type HeadTarget = { readonly kind: 'head'; readonly contentId: string } & OfImage;
 export type LatestTarget = { readonly kind: 'latest' } & OfImage;
+export type TagTarget = { readonly kind: 'tag'; readonly tag: string } & OfImage;
 export type ControlTarget = { readonly kind: 'control' } & Special;
 export type StatusTarget = { readonly kind: 'status' } & Special;
 
@@ -38,6 +39,7 @@ export type Target =
   | SnapshotTarget
   | HeadTarget
   | LatestTarget
+  | TagTarget
   | ControlTarget
   | StatusTarget;
 
@@ -56,6 +58,8 @@ export function formatTarget(target: Target): string {
       return `${target.kind}/${ofImage(target)}`;
     case 'snapshot':
       return `snapshot/${ofImage(target)}/${target.number}/${target.commitId}`;
+    case 'tag':
+      return `tag/${ofImage(target)}/${target.tag}`;
     case 'head':
       return `head/${ofImage(target)}/${target.contentId}`;
   }
@@ -78,6 +82,8 @@ export function parseTarget(text: string): Target | undefined {
       return rest.length === 0 ? { kind, ...owner } : undefined;
     case 'snapshot':
       return parseSnapshot(owner, rest);
+    case 'tag':
+      return rest.length === 1 && rest[0] !== '' ? { kind, ...owner, tag: rest[0]! } : undefined;
     case 'head':
       return rest.length === 0 ? undefined : { kind, ...owner, contentId: rest.join('/') };
     default:

@@ -1,9 +1,13 @@
 import { expect, test } from '@jest/globals';
 import { parseImageName, parseImageReference, parseSnapshotRange } from '../../mount/cli/image-reference.js';
 
-test('a name may stand alone or with a number', () => {
-  expect(parseImageReference('debian-12')).toEqual({ image: 'debian-12', number: undefined });
-  expect(parseImageReference('debian-12@3')).toEqual({ image: 'debian-12', number: 3 });
+test('a name may stand alone, with a number, or with a tag', () => {
+  expect(parseImageReference('debian-12')).toEqual({ image: 'debian-12', snapshot: { kind: 'none' } });
+  expect(parseImageReference('debian-12@3')).toEqual({ image: 'debian-12', snapshot: { kind: 'number', number: 3 } });
+  expect(parseImageReference('debian-12:stable')).toEqual({
+    image: 'debian-12',
+    snapshot: { kind: 'tag', tag: 'stable' },
+  });
   expect(parseImageName('a.b_C-9')).toBe('a.b_C-9');
 });
 
@@ -22,6 +26,13 @@ test.each([
   'vm@1.5',
   'vm@1@2',
   'vm@01',
+  'vm:',
+  ':stable',
+  'vm:a:b',
+  'vm:stable@3',
+  'vm@3:stable',
+  'vm:latest',
+  'vm:3',
   'vm@123456789',
   'a/b',
   '..',

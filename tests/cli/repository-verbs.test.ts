@@ -90,8 +90,16 @@ test('a disk goes into a repository and comes out the same, through every verb',
   ]);
   expect(await mustLazydisk(['list', url, 'debian'], { env })).toMatch(/debian@1 .*8 MiB .*1 MiB .*first/);
 
-  expect(await lazydiskJson(['delete', url, 'debian@1', '--yes'], { env })).toEqual({ image: 'debian', deleted: [1] });
-  expect(await lazydiskJson(['delete', url, 'debian', '--yes'], { env })).toEqual({ image: 'debian', deleted: [2] });
+  expect(await lazydiskJson(['delete', url, 'debian@1', '--yes'], { env })).toEqual({
+    image: 'debian',
+    deleted: [1],
+    untagged: [],
+  });
+  expect(await lazydiskJson(['delete', url, 'debian', '--yes'], { env })).toEqual({
+    image: 'debian',
+    deleted: [2],
+    untagged: [],
+  });
   expect(await lazydiskJson(['verify', url], { env })).toMatchObject({ damages: [], images: expect.any(Number) });
   expect(await lazydiskJson(['verify', url, 'vm'], { env })).toMatchObject({ damages: [] });
   expect(await lazydiskJson(['unlock', url, 'vm'], { env })).toEqual({ image: 'vm', unlocked: false, lock: null });

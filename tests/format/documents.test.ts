@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { decodeMarker, encodeMarker } from '../../lib/format/marker.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord, type SnapshotRecord } from '../../lib/format/snapshot-record.js';
+import { decodeTag, encodeTag } from '../../lib/format/tag.js';
 import { decodeTombstone, encodeTombstone } from '../../lib/format/tombstone.js';
 import { decodeWriterLock, encodeWriterLock, type WriterLock } from '../../lib/format/writer-lock.js';
 import { hasCode } from '../../lib/util/errors.js';
@@ -173,6 +174,34 @@ describe('the other documents', () => {
   test('a tombstone of a damaged record keeps its bytes', () => {
     const tombstone = { formatVersion: 1 as const, number: 3, timeMs: 5, record: null, unreadable: 'AAEC' };
     expect(decodeTombstone(encodeTombstone(tombstone, 'tombstone'), 'tombstone')).toEqual(tombstone);
+  });
+
+  test('a tag comes back from its bytes as it was, and under another name it is damaged', () => {
+    fc.assert(
+      fc.property(numbers, randomIds, fc.nat(), (number, commitId, timeMs) => {
+        const tag = { formatVersion: 1 as const, tag: 'stable', number, commitId, timeMs };
+        const bytes = encodeTag(tag, 'images/vm/tags/stable.json');
+        expect(decodeTag(bytes, 'images/vm/tags/stable.json', 'stable')).toEqual(tag);
+        expect(() => decodeTag(bytes, 'images/vm/tags/other.json', 'other')).toThrow(
+          expect.objectContaining({ code: 'DAMAGED', message: expect.stringContaining('images/vm/tags/other.json') }),
+        );
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('a tag that was changed is damaged, unsupported, or the same tag', () => {
+    const tag = { formatVersion: 1 as const, tag: 'stable', number: 3, commitId: '5'.repeat(32), timeMs: 5 };
+    fc.assert(
+      fc.property(mutations(encodeTag(tag, 'tag')), (bytes) => {
+        try {
+          expect(decodeTag(bytes, 'tag', 'stable').tag).toBe('stable');
+        } catch (error) {
+          expect(hasCode(error, 'DAMAGED', 'UNSUPPORTED')).toBe(true);
+        }
+      }),
+      { numRuns: 500 },
+    );
   });
 
   test('a marker comes back from its bytes as it was, and one with unknown requirements is unsupported', () => {

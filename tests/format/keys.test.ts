@@ -2,11 +2,14 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
   assertImageName,
+  assertTagName,
   isImageName,
+  isTagName,
   parseKey,
   profileKey,
   segmentKey,
   snapshotKey,
+  tagKey,
   tombstoneKey,
   writerKey,
 } from '../../lib/format/keys.js';
@@ -20,6 +23,7 @@ describe('keys', () => {
         expect(parseKey(tombstoneKey(image, number))).toEqual({ kind: 'tombstone', image, number });
         expect(parseKey(writerKey(image))).toEqual({ kind: 'writer', image });
         expect(parseKey(profileKey(image))).toEqual({ kind: 'profile', image });
+        expect(parseKey(tagKey(image, `v${number}`))).toEqual({ kind: 'tag', image, tag: `v${number}` });
         expect(parseKey(segmentKey(segment))).toEqual({ kind: 'segment', segment });
       }),
     );
@@ -36,6 +40,10 @@ describe('keys', () => {
     'images/vm/snapshots/00000003.json.tmp',
     'images/../snapshots/00000003.json',
     'images/control/writer.json',
+    'images/vm/tags/3.json',
+    'images/vm/tags/latest.json',
+    'images/vm/tags/a/b.json',
+    'images/../tags/stable.json',
     'images/vm/other/00000003.json',
     'segments/ABCD',
     'other',
@@ -58,6 +66,20 @@ describe('names of images', () => {
     'may not be %j',
     (name) => {
       expect(() => assertImageName(name)).toThrow(expect.objectContaining({ code: 'USAGE' }));
+    },
+  );
+});
+
+describe('names of tags', () => {
+  test.each(['stable', '2026-01', '1.0', '3a', 'x'.repeat(128)])('may be %s', (tag) => {
+    expect(isTagName(tag)).toBe(true);
+  });
+
+  // Each would be the name of another file of the image's folder, or of none.
+  test.each(['', '3', '0012', 'latest', 'disk', '.x', '-x', 'a/b', 'a b', 'x'.repeat(129), 'a\n'])(
+    'may not be %j',
+    (tag) => {
+      expect(() => assertTagName(tag)).toThrow(expect.objectContaining({ code: 'USAGE' }));
     },
   );
 });

@@ -131,6 +131,7 @@ export class FakeCatalogue implements Catalogue {
 export class FakeImage implements Image {
   bootProfile: BootProfile | null = null;
   readonly id = randomBytes(16).toString('hex');
+  readonly tagNumbers = new Map<string, number>();
   readonly published = new Map<number, Snapshot>();
   currentHead: FakeHead | undefined;
   lockedBy: 'us' | 'other' | 'nobody' = 'us';
@@ -147,6 +148,16 @@ export class FakeImage implements Image {
 
   async snapshots(): Promise<readonly number[]> {
     return [...this.published.keys()].sort((a, b) => a - b);
+  }
+
+  async tags(): Promise<readonly string[]> {
+    return [...this.tagNumbers.keys()].sort();
+  }
+
+  async tagged(tag: string): Promise<number> {
+    const number = this.tagNumbers.get(tag);
+    if (number === undefined) throw new LazydiskError('NOT_FOUND', `${this.name} has no tag ${tag}.`);
+    return number;
   }
 
   async snapshotInfo(number: number): Promise<SnapshotInfo> {

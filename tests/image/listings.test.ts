@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { Listings } from '../../lib/image/listings.js';
+import { moveTag } from '../../lib/repository/tags.js';
 import { silentLog } from '../../lib/util/log.js';
 import { MemoryDatabase } from '../helpers/memory-database.js';
 import { createWorld, lockOf, recordOf } from '../repository/worlds.js';
@@ -17,7 +18,7 @@ async function threeImages() {
   const pass = (ms: number): void => {
     nowMs += ms;
   };
-  return { ...world, listings, pass };
+  return { ...world, listings, database, pass };
 }
 
 test('who lists the names and then looks at each image asks for one listing, and for the locks that there are', async () => {
@@ -54,4 +55,29 @@ test('what we have changed ourselves is asked for anew', async () => {
   await repository.publishRecord('a', recordOf({ number: 2 }));
   listings.invalidate();
   expect((await listings.listing('a')).nextNumber).toBe(3);
+});
+
+// S59
+test('where a tag leads is as old as a second, or asked for now; while the store is away it is what was said last', async () => {
+  const { repository, store, listings, pass } = await threeImages();
+  await repository.publishRecord('a', recordOf({ number: 2 }));
+  await moveTag(repository, 'a', 'stable', 1);
+  expect(await listings.tag('a', 'stable', 'recent')).toBe(1);
+  await moveTag(repository, 'a', 'stable', 2);
+  pass(SECOND_MS - 1);
+  expect(await listings.tag('a', 'stable', 'recent')).toBe(1);
+  expect(await listings.tag('a', 'stable', 'now')).toBe(2);
+  pass(SECOND_MS);
+  store.setOutage(true);
+  expect(await listings.tag('a', 'stable', 'now')).toBe(2);
+  await expect(listings.tag('a', 'other', 'now')).rejects.toMatchObject({ code: 'UNREACHABLE' });
+  store.setOutage(false);
+  expect(await listings.tag('a', 'other', 'now')).toBeNull();
+});
+
+test('a listing that was kept before there were tags names none', async () => {
+  const { store, listings, database } = await threeImages();
+  await database.put('image/a', Buffer.from('{"image":"a","snapshots":[],"deleted":[],"writer":null,"nextNumber":2}'));
+  store.setOutage(true);
+  expect(await listings.listing('a')).toMatchObject({ nextNumber: 2, tags: [] });
 });

@@ -75,6 +75,7 @@ describe('a listing', () => {
       snapshots: [],
       deleted: [],
       writer: null,
+      tags: [],
       nextNumber: 1,
     });
   });

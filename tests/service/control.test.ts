@@ -53,6 +53,11 @@ class FakeCommands implements ControlCommands {
     this.asked.push(['revert', image, number]);
     return Promise.resolve();
   };
+  tagged: ControlCommands['tagged'] = (image, tag) => {
+    this.asked.push(['tagged', image, tag]);
+    return Promise.resolve({ number: 3 });
+  };
+
   unlock: ControlCommands['unlock'] = (image) => {
     this.asked.push(['unlock', image]);
     return Promise.resolve();
@@ -131,6 +136,7 @@ test('every command arrives with its arguments and brings its answer back', asyn
   await client.clone('vm', 'new', { local: true });
   await client.revert('vm');
   await client.revert('vm', 4);
+  expect(await client.tagged('vm', 'v1.0/x')).toEqual({ number: 3 });
   await client.unlock('vm');
   expect(await client.keepFlat('vm', 2)).toMatchObject({ image: 'vm', number: 2, dataBytes: 512 });
   expect(await client.dropFlat('vm', 2)).toEqual({ dropped: false });
@@ -149,6 +155,7 @@ test('every command arrives with its arguments and brings its answer back', asyn
     ['clone', 'vm', 'new', { local: true }],
     ['revert', 'vm', undefined],
     ['revert', 'vm', 4],
+    ['tagged', 'vm', 'v1.0/x'],
     ['unlock', 'vm'],
     ['keepFlat', 'vm', 2],
     ['dropFlat', 'vm', 2],

@@ -38,6 +38,35 @@ describe('the tree', () => {
     expect(await fixture.fileSystem.readLink(latest.node, caller())).toBe('11.raw');
   });
 
+  // S59
+  test('each tag is a link to its snapshot, read anew each time, and commands take it', async () => {
+    const fixture = await withImage();
+    const image = fixture.catalogue.image('vm');
+    image.publish(Buffer.from('second'));
+    image.tagNumbers.set('stable', 1);
+    image.tagNumbers.set('0.9', 2);
+    expect(await names(fixture, 'vm')).toEqual([
+      'control',
+      'status',
+      '1.raw',
+      '2.raw',
+      'latest.raw',
+      '0.9.raw',
+      'stable.raw',
+      'disk.raw',
+    ]);
+    const { node, kind } = await fixture.stat('vm/stable.raw');
+    expect(kind).toBe('symlink');
+    expect(await fixture.fileSystem.readLink(node, caller())).toBe('1.raw');
+    image.tagNumbers.set('stable', 2);
+    expect(await fixture.fileSystem.readLink(node, caller())).toBe('2.raw');
+    await fixture.echo('vm/control', 'clone copy :0.9\n');
+    expect(fixture.catalogue.images.get('copy')?.published.get(1)?.bytes.toString()).toBe('second');
+    image.tagNumbers.delete('stable');
+    expect(await errnoOf(fixture.stat('vm/stable.raw'))).toBe('ENOENT');
+    expect(await errnoOf(fixture.echo('vm/control', 'clone other :stable\n'))).toBe('ENOENT');
+  });
+
   test('every listed entry has the node that looking it up gives, and the same kind', async () => {
     const fixture = await withImage();
     for (const path of ['', 'vm']) {

@@ -1,11 +1,17 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { isTagName } from '../../lib/format/keys.js';
 import { formatControlCommand, parseControlLine, type ControlCommand } from '../../mount/tree/control/grammar.js';
 import { decodeLine, LineBuffer, MAX_LINE_BYTES } from '../../mount/tree/control/line-buffer.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 
 const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,8}$/);
 const number = fc.option(fc.integer({ min: 1, max: 99_999_999 }), { nil: undefined });
+/** Which snapshot, by its number or by a tag. */
+const snapshot = fc.oneof(
+  fc.record({ number }),
+  fc.record({ number: fc.constant(undefined), tag: name.filter(isTagName) }),
+);
 const label = fc.string({ unit: 'grapheme', maxLength: 20 }).map((text) => text.replace(/\p{Cc}/gu, '').trim());
 
 /** A commit without options. */
@@ -20,17 +26,22 @@ function command(image: fc.Arbitrary<string | undefined>): fc.Arbitrary<ControlC
       as: fc.option(name, { nil: undefined }),
       async: fc.boolean(),
     }),
-    fc.record({
-      verb: fc.constant('clone' as const),
-      image,
-      newName: name,
-      number,
-      commit: fc.boolean(),
-      local: fc.boolean(),
-    }),
-    fc.record({ verb: fc.constant('revert' as const), image, number }),
+    fc
+      .tuple(
+        fc.record({
+          verb: fc.constant('clone' as const),
+          image,
+          newName: name,
+          commit: fc.boolean(),
+          local: fc.boolean(),
+        }),
+        snapshot,
+      )
+      .map(([clone, which]) => ({ ...clone, ...which })),
+    fc
+      .tuple(fc.record({ verb: fc.constantFrom('revert' as const, 'hydrate' as const), image }), snapshot)
+      .map(([one, which]) => ({ ...one, ...which })),
     fc.record({ verb: fc.constant('unlock' as const), image }),
-    fc.record({ verb: fc.constant('hydrate' as const), image, number }),
     fc.record({
       verb: fc.constant('profile' as const),
       image,
@@ -67,6 +78,8 @@ describe('the grammar of control files', () => {
             'vm',
             '@3',
             '@x',
+            ':stable',
+            ':',
             '--commit',
             '--as',
             '--async',
@@ -116,6 +129,7 @@ describe('the grammar of control files', () => {
       { verb: 'clone', image: 'src', newName: 'new', number: undefined, commit: false, local: true },
     ],
     ['hydrate vm @2', { verb: 'hydrate', image: 'vm', number: 2 }],
+    ['revert vm :stable', { verb: 'revert', image: 'vm', number: undefined, tag: 'stable' }],
     ['profile vm record', { verb: 'profile', image: 'vm', action: 'record' }],
     ['unlock vm', { verb: 'unlock', image: 'vm' }],
   ])('%j in the file of the mount', (line, expected) => expect(parseControlLine('mount', line)).toEqual(expected));
@@ -130,6 +144,9 @@ describe('the grammar of control files', () => {
     ['mount', 'commit --async'],
     ['image', 'clone a b'],
     ['image', 'clone a @1 @2'],
+    ['image', 'clone a @1 :stable'],
+    ['image', 'revert :latest'],
+    ['image', 'revert :3'],
     ['image', 'clone a @0'],
     ['image', 'clone a @01'],
     ['image', 'clone a @123456789'],

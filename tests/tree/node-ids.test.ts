@@ -16,6 +16,7 @@ const target: fc.Arbitrary<Target> = fc.oneof(
   fc.constant<Target>({ kind: 'root' }),
   owner.map((of): Target => ({ kind: 'image', ...of })),
   owner.map((of): Target => ({ kind: 'latest', ...of })),
+  fc.tuple(owner, imageName).map(([of, tag]): Target => ({ kind: 'tag', ...of, tag })),
   fc.option(owner).map((of): Target => ({ kind: 'control', owner: of })),
   fc.option(owner).map((of): Target => ({ kind: 'status', owner: of })),
   fc
@@ -41,10 +42,18 @@ describe('targets', () => {
     );
   });
 
-  test.each(['', 'image', 'image/x', 'snapshot/i/n/0/c', 'snapshot/i/n/x/c', 'head/i/n', 'what/i/n', 'control/i'])(
-    '%j is no target',
-    (text) => expect(parseTarget(text)).toBeUndefined(),
-  );
+  test.each([
+    '',
+    'image',
+    'image/x',
+    'snapshot/i/n/0/c',
+    'snapshot/i/n/x/c',
+    'head/i/n',
+    'what/i/n',
+    'control/i',
+    'tag/i/n',
+    'tag/i/n/a/b',
+  ])('%j is no target', (text) => expect(parseTarget(text)).toBeUndefined());
 });
 
 describe('node ids', () => {

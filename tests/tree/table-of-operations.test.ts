@@ -14,6 +14,7 @@ const PATHS = {
   snapshot: 'vm/1.raw',
   head: 'vm/disk.raw',
   latest: 'vm/latest.raw',
+  tag: 'vm/stable.raw',
   control: 'vm/control',
   status: 'vm/status',
   'mount control': 'control',
@@ -68,10 +69,10 @@ const OPERATIONS: Record<string, Act> = {
   flush: (fs, node) => fs.flush(node, 0, caller()),
 };
 
-/** One row: the answer of each node in the order of NODES; `files` spreads over the seven kinds that are no folder. */
+/** One row: the answer of each node in the order of NODES; `files` spreads over the kinds that are no folder. */
 const row = (root: string, folder: string, ...files: string[]): string[] => {
   const [snapshot, head = snapshot!, latest = snapshot!, control = snapshot!, status = snapshot!] = files;
-  return [root, folder, snapshot!, head, latest, control, status, control, status];
+  return [root, folder, snapshot!, head, latest, latest, control, status, control, status];
 };
 
 const WRITABLE: Record<string, string[]> = {
@@ -143,6 +144,7 @@ async function fixtureWithImage(readOnly: boolean): Promise<TreeFixture> {
   const image = catalogue.image('vm');
   image.publish(Buffer.concat([Buffer.from('old'), Buffer.alloc(9000)]));
   image.publish(Buffer.concat([Buffer.from('boot'), Buffer.alloc(9000)]));
+  image.tagNumbers.set('stable', 1);
   return treeFixture({ catalogue, readOnly });
 }
 

@@ -1,19 +1,27 @@
 /**
  * The grammar of control files: one line is one command.
  *
- *     commit [--async] [--as NEW] [LABEL…]     clone NEW [@N] [--commit] [--local]
- *     revert [@N]                              unlock
- *     profile show|record|drop                 hydrate [@N]
+ *     commit [--async] [--as NEW] [LABEL…]     clone NEW [SNAPSHOT] [--commit] [--local]
+ *     revert [SNAPSHOT]                              unlock
+ *     profile show|record|drop                 hydrate [SNAPSHOT]
  *     help
  *
+ * SNAPSHOT is `@N`, or `:TAG`.
  * In the control file of the whole mount every verb but `help` takes the image as its first word (`clone SRC NEW @3`).
  * Words are separated by blanks and tabs; a label is the rest of its line, after `--` whatever it begins with. Pure: a line in, a command or one sentence out. It
  * does not know which images there are.
  */
+import { isTagName } from '../../../lib/format/keys.js';
 import { LazydiskError } from '../../../lib/util/errors.js';
 
 /** Whose control file a line was written to. */
 export type Scope = 'mount' | 'image';
+
+/** Which snapshot a line means: at most one of the two. */
+export interface SnapshotWord {
+  readonly number: number | undefined;
+  readonly tag?: string | undefined;
+}
 
 /** A command as its line says it. `image` is undefined in an image's own file. */
 export type ControlCommand =
@@ -26,16 +34,14 @@ export type ControlCommand =
       /** Not to wait for more than the cut. */
       readonly async: boolean;
     }
-  | {
+  | ({
       readonly verb: 'clone';
       readonly image: string | undefined;
       readonly newName: string;
-      readonly number: number | undefined;
       readonly commit: boolean;
       readonly local: boolean;
-    }
-  | { readonly verb: 'hydrate'; readonly image: string | undefined; readonly number: number | undefined }
-  | { readonly verb: 'revert'; readonly image: string | undefined; readonly number: number | undefined }
+    } & SnapshotWord)
+  | ({ readonly verb: 'hydrate' | 'revert'; readonly image: string | undefined } & SnapshotWord)
   | { readonly verb: 'unlock'; readonly image: string | undefined }
   | { readonly verb: 'profile'; readonly image: string | undefined; readonly action: ProfileAction }
   | { readonly verb: 'help' };
@@ -46,22 +52,22 @@ export type ProfileAction = 'show' | 'record' | 'drop';
 /** What `help` answers. */
 export const HELP: Record<Scope, readonly string[]> = {
   mount: [
-    'clone SRC NEW [@N] [--commit] [--local]: make the image NEW from a snapshot of SRC (the newest, or @N); --local: on this host only',
+    'clone SRC NEW [SNAPSHOT] [--commit] [--local]: make the image NEW from a snapshot of SRC (else the newest); --local: on this host only',
     'commit IMAGE [--async] [--as NEW] [LABEL…]: publish what was written to IMAGE/disk.raw as its next snapshot; --as: as a new image',
-    'revert IMAGE [@N]: throw away what was not committed; disk.raw must not be open',
+    'revert IMAGE [SNAPSHOT]: throw away what was not committed; disk.raw must not be open',
     'unlock IMAGE: give up the lock of an image without changes, so that another host can write',
-    'hydrate IMAGE [@N]: fetch all of what IMAGE/disk.raw stands on, or of a snapshot, so that it needs the store no more',
+    'hydrate IMAGE [SNAPSHOT]: fetch all of what IMAGE/disk.raw stands on, or of a snapshot, so that it needs the store no more',
     'profile IMAGE show|record|drop: the boot profile of IMAGE; record keeps what was read of disk.raw since the mount has it',
-    'help: this list',
+    'help: this list; SNAPSHOT is @N or :TAG',
   ],
   image: [
     'commit [--async] [--as NEW] [LABEL…]: publish what was written to disk.raw as the next snapshot; --as: as a new image',
-    'clone NEW [@N] [--commit] [--local]: make the image NEW from a snapshot (the newest, or @N); --local: on this host only',
-    'revert [@N]: throw away what was not committed; disk.raw must not be open',
+    'clone NEW [SNAPSHOT] [--commit] [--local]: make the image NEW from a snapshot (else the newest); --local: on this host only',
+    'revert [SNAPSHOT]: throw away what was not committed; disk.raw must not be open',
     'unlock: give up the lock of an image without changes, so that another host can write',
-    'hydrate [@N]: fetch all of what disk.raw stands on, or of a snapshot, so that it needs the store no more',
+    'hydrate [SNAPSHOT]: fetch all of what disk.raw stands on, or of a snapshot, so that it needs the store no more',
     'profile show|record|drop: the boot profile; record keeps what was read of disk.raw since the mount has it',
-    'help: this list',
+    'help: this list; SNAPSHOT is @N or :TAG',
   ],
 };
 
@@ -88,7 +94,7 @@ export function parseControlLine(scope: Scope, line: string): ControlCommand | u
       return { verb, image, ...parseClone(words(rest)) };
     case 'revert':
     case 'hydrate':
-      return { verb, image, number: parseOnlyNumber(verb, words(rest)) };
+      return { verb, image, ...parseOnlySnapshot(verb, words(rest)) };
     case 'profile':
       return { verb, image, action: parseAction(words(rest)) };
     case 'unlock':
@@ -109,6 +115,7 @@ export function formatControlCommand(command: ControlCommand): string {
   }
   if (command.verb === 'clone') parts.push(command.newName);
   if ('number' in command && command.number !== undefined) parts.push(`@${command.number}`);
+  if ('tag' in command && command.tag !== undefined) parts.push(`:${command.tag}`);
   if (command.verb === 'profile') parts.push(command.action);
   if (command.verb === 'clone' && command.commit) parts.push('--commit');
   if (command.verb === 'clone' && command.local) parts.push('--local');
@@ -160,25 +167,21 @@ function parseCommit(text: string): { label: string; as: string | undefined; asy
   }
 }
 
-function parseClone(args: readonly string[]): {
-  newName: string;
-  number: number | undefined;
-  commit: boolean;
-  local: boolean;
-} {
+function parseClone(args: readonly string[]): { newName: string; commit: boolean; local: boolean } & SnapshotWord {
   const commit = args.includes('--commit');
   const local = args.includes('--local');
-  const numbers = args.filter((word) => word.startsWith('@'));
-  const names = args.filter((word) => word !== '--commit' && word !== '--local' && !word.startsWith('@'));
+  const isSnapshot = (word: string): boolean => word.startsWith('@') || word.startsWith(':');
+  const snapshots = args.filter(isSnapshot);
+  const names = args.filter((word) => word !== '--commit' && word !== '--local' && !isSnapshot(word));
   const [newName, ...surplus] = names;
   if (newName === undefined) throw usage('Expected the name of the new image after clone, got nothing.');
-  assertNothing('clone', [...surplus, ...numbers.slice(1)]);
-  return { newName, number: parseNumber(numbers[0]), commit, local };
+  assertNothing('clone', [...surplus, ...snapshots.slice(1)]);
+  return { newName, ...parseSnapshot(snapshots[0]), commit, local };
 }
 
-function parseOnlyNumber(verb: string, args: readonly string[]): number | undefined {
+function parseOnlySnapshot(verb: string, args: readonly string[]): SnapshotWord {
   assertNothing(verb, args.slice(1));
-  return parseNumber(args[0]);
+  return parseSnapshot(args[0]);
 }
 
 function parseAction(args: readonly string[]): ProfileAction {
@@ -190,12 +193,13 @@ function parseAction(args: readonly string[]): ProfileAction {
   return action;
 }
 
-/** `@N`. Eight digits at most, as in the repository. */
-function parseNumber(word: string | undefined): number | undefined {
-  if (word === undefined) return undefined;
+/** `@N`, eight digits at most, as in the repository; or `:TAG`. */
+function parseSnapshot(word: string | undefined): SnapshotWord {
+  if (word === undefined) return { number: undefined };
+  if (word.startsWith(':') && isTagName(word.slice(1))) return { number: undefined, tag: word.slice(1) };
   const digits = /^@([1-9]\d{0,7})$/.exec(word)?.[1];
-  if (digits === undefined) throw usage(`Expected a snapshot as @N with N from 1, got ${quoted(word)}.`);
-  return Number(digits);
+  if (digits === undefined) throw usage(`Expected a snapshot as @N with N from 1, or as :TAG, got ${quoted(word)}.`);
+  return { number: Number(digits) };
 }
 
 function assertNothing(verb: string, surplus: readonly string[]): void {

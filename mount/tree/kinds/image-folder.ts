@@ -1,5 +1,5 @@
 /**
- * The folder of an image: its snapshots, a link to the newest, its head, and its control and status files.
+ * The folder of an image: its snapshots, links to the newest and to those that are tagged, its head, and its control and status files.
  *
  * Its time is that of the newest snapshot. `disk.raw` can be created in a new folder only, where there is neither a
  * snapshot nor a head; every other name is refused.
@@ -10,7 +10,16 @@ import { FsError } from '../../fuse/errno.js';
 import type { Attributes, Caller, DirectoryEntry, OpenFlags, Opened } from '../../fuse/file-system.js';
 import { timesAt } from '../attributes.js';
 import { mapLimited } from '../map-limited.js';
-import { CONTROL_NAME, HEAD_NAME, LATEST_NAME, snapshotName, snapshotNumber, STATUS_NAME } from '../names.js';
+import {
+  CONTROL_NAME,
+  HEAD_NAME,
+  LATEST_NAME,
+  snapshotName,
+  snapshotNumber,
+  STATUS_NAME,
+  tagFileName,
+  tagOf,
+} from '../names.js';
 import type { HeadTarget, ImageFolderTarget, SnapshotTarget, Target } from '../targets.js';
 import type { TreeContext, TreeNode } from './context.js';
 import { ControlFile } from './control-file.js';
@@ -19,6 +28,7 @@ import { LatestLink } from './latest-link.js';
 import { LOOKUPS_AT_ONCE, UNKNOWN_NODE } from './listing.js';
 import { SnapshotFile } from './snapshot-file.js';
 import { StatusFile } from './status-file.js';
+import { TagLink } from './tag-link.js';
 
 export class ImageFolder implements TreeNode {
   constructor(
@@ -44,6 +54,8 @@ export class ImageFolder implements TreeNode {
     }
     if (name === HEAD_NAME) return this.#lookupHead(image, caller);
     if (name === LATEST_NAME) return this.#lookupLatest(image, caller);
+    const tag = tagOf(name);
+    if (tag !== undefined) return this.#lookupTag(image, name, tag, caller);
     const number = snapshotNumber(name);
     if (number === undefined || !(await image.snapshots(caller.signal)).includes(number)) throw this.#noSuch(name);
     const target = await this.#snapshotTarget(image, number, caller);
@@ -66,6 +78,9 @@ export class ImageFolder implements TreeNode {
       if (target !== undefined) named.push([snapshotName(number), 'file', target]);
     });
     if (numbers.length > 0) named.push([LATEST_NAME, 'symlink', { kind: 'latest', ...this.#owner() }]);
+    for (const tag of await image.tags(caller.signal)) {
+      named.push([tagFileName(tag), 'symlink', { kind: 'tag', ...this.#owner(), tag }]);
+    }
     if (head !== undefined) named.push([HEAD_NAME, 'file', this.#headTarget(head)]);
     const nodes = await this.tree.ids.nodesOf(
       named.flatMap(([, , target]) => (target === 'unreadable' ? [] : [target])),
@@ -137,6 +152,12 @@ export class ImageFolder implements TreeNode {
     if ((await image.snapshots(caller.signal)).length === 0) throw this.#noSuch(LATEST_NAME);
     const target = { kind: 'latest', ...this.#owner() } as const;
     return new LatestLink(this.tree, await this.tree.ids.nodeOf(target), target).attributes(caller);
+  }
+
+  async #lookupTag(image: Image, name: string, tag: string, caller: Caller): Promise<Attributes> {
+    if (!(await image.tags(caller.signal)).includes(tag)) throw this.#noSuch(name);
+    const target = { kind: 'tag', ...this.#owner(), tag } as const;
+    return new TagLink(this.tree, await this.tree.ids.nodeOf(target), target).attributes(caller);
   }
 
   /** undefined: deleted since it was listed. */
