@@ -106,8 +106,11 @@ export interface PublishEvidence {
 }
 
 export interface TreeReader {
-  /** One node. DAMAGED after one more try, UNREACHABLE. Nodes that were loaded are kept in a bounded memory cache. */
-  node(reference: NodeReference, signal?: AbortSignal): Promise<TreeNode>;
+  /**
+   * One node. DAMAGED after one more try, UNREACHABLE. Nodes that were loaded are kept in a bounded memory cache. `siblings`:
+   * other entries of its parent that will be wanted too; those that lie near travel along.
+   */
+  node(reference: NodeReference, signal?: AbortSignal, siblings?: readonly (NodeReference | null)[]): Promise<TreeNode>;
   /**
    * The 256 (or at the end fewer meaningful) entries of the leaf that covers `chunk`: null for zeros; one shared array of
    * nulls when the whole leaf is zero. `root` null: all zeros.

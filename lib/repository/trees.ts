@@ -52,8 +52,12 @@ export class StoredTrees implements TreeReader {
     this.#groups = new NodeGroups(store);
   }
 
-  node(reference: NodeReference, signal?: AbortSignal): Promise<TreeNode> {
-    return this.#node(reference, ALONE, signal);
+  node(
+    reference: NodeReference,
+    signal?: AbortSignal,
+    siblings?: readonly (NodeReference | null)[],
+  ): Promise<TreeNode> {
+    return this.#node(reference, siblings === undefined ? ALONE : { kind: 'siblings', siblings }, signal);
   }
 
   #node(reference: NodeReference, company: Company, signal?: AbortSignal): Promise<TreeNode> {

@@ -2,6 +2,7 @@
 import { cloneVerb } from './clone.js';
 import { commitVerb } from './commit.js';
 import { deleteVerb } from './delete.js';
+import { diffVerb } from './diff.js';
 import { exportVerb } from './export.js';
 import { flattenVerb } from './flatten.js';
 import { gcVerb } from './gc.js';
@@ -27,6 +28,7 @@ export const VERBS: readonly Verb[] = [
   importVerb,
   exportVerb,
   listVerb,
+  diffVerb,
   cloneVerb,
   commitVerb,
   revertVerb,
