@@ -103,10 +103,10 @@ export class Listings {
   /** A record; those that were read once are here for ever. */
   async record(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
     const key = `record/${image}/${number}`;
-    const kept = await this.parts.database.get(key);
+    const kept = await this.recall(key);
     if (kept !== undefined) return decodeSnapshotRecord(kept, `${key} of the local database`);
     const record = await this.parts.repository.readRecord(image, number, signal);
-    await this.parts.database.put(key, encodeSnapshotRecord(record, key));
+    await this.remember(key, encodeSnapshotRecord(record, key));
     return record;
   }
 
@@ -144,7 +144,7 @@ export class Listings {
     question: (signal?: AbortSignal) => Promise<T>,
     otherwise: T | undefined,
   ): Promise<T> {
-    const kept = await this.parts.database.get(key);
+    const kept = await this.recall(key);
     const fallback = kept === undefined ? otherwise : (JSON.parse(kept.toString('utf8')) as T);
     if (fallback !== undefined && this.parts.now() < this.leaveAloneUntilMs) return fallback;
     const patience = fallback === undefined ? undefined : AbortSignal.timeout(PATIENCE_MS);
@@ -173,9 +173,29 @@ export class Listings {
     const text = JSON.stringify(value);
     if (this.stored.get(key) !== text) {
       this.stored.set(key, text);
-      await this.parts.database.put(key, Buffer.from(text));
+      await this.remember(key, Buffer.from(text));
     }
     return value;
+  }
+
+  /** A local copy that can't be read (a damaged database) is none. */
+  private async recall(key: string): Promise<Buffer | undefined> {
+    try {
+      return await this.parts.database.get(key);
+    } catch (error) {
+      this.parts.log.warn('what the store said before can not be read locally', { key, error: messageOf(error) });
+      return undefined;
+    }
+  }
+
+  /** One that can't be written (a full disk) is missed only when the store is away. */
+  private async remember(key: string, bytes: Uint8Array): Promise<void> {
+    try {
+      await this.parts.database.put(key, bytes);
+    } catch (error) {
+      this.stored.delete(key);
+      this.parts.log.warn('what the store says could not be kept locally', { key, error: messageOf(error) });
+    }
   }
 }
 

@@ -22,6 +22,7 @@ const C = {
   fallocate: libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
   lseek: libc.func('int64_t lseek(int fd, int64_t offset, int whence)'),
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
+  flock: libc.func('int flock(int fd, int operation)'),
   prctl: libc.func('int prctl(int option, ulong a, ulong b, ulong c, ulong d)'),
 };
 
@@ -51,6 +52,9 @@ const FALLOCATE_FLAGS: Readonly<Record<FallocateMode, number>> = {
   'zero-range': ZERO_RANGE,
   'zero-range-keep-size': ZERO_RANGE | KEEP_SIZE,
 };
+
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -116,6 +120,16 @@ export function prctl(option: number, a = 0, b = 0, c = 0, d = 0): number {
   const result = C.prctl(option, a, b, c, d) as number;
   if (result < 0) fail('prctl', String(option));
   return result;
+}
+
+/**
+ * Takes the lock of an open file or folder for this descriptor alone (flock(2)), until it is closed. False: another descriptor has
+ * it.
+ */
+export function tryLock(descriptor: number): boolean {
+  if (C.flock(descriptor, LOCK_EX | LOCK_NB) === 0) return true;
+  if (koffi.errno() === constants.errno.EWOULDBLOCK) return false;
+  return fail('flock', `descriptor ${String(descriptor)}`);
 }
 
 /** Note that this moves the descriptor's own position: use it only on descriptors that are read and written by position. */

@@ -10,9 +10,10 @@ import { FlatFiles } from '../../lib/image/flat-files.js';
 import type { Catalogue } from '../../lib/image/api.js';
 import { openCatalogue } from '../../lib/image/catalogue.js';
 import { LocalPlaces } from '../../lib/mirror/known-places.js';
-import { LocalDatabase } from '../../lib/mirror/local-database.js';
+import type { LocalDatabase } from '../../lib/mirror/local-database.js';
 import { LocalNodes } from '../../lib/mirror/local-nodes.js';
 import { openMirror } from '../../lib/mirror/mirror.js';
+import { openStateDatabase } from '../../lib/mirror/state-database.js';
 import { chunkSource } from '../../lib/repository/chunk-source.js';
 import { openRepository } from '../../lib/repository/repository.js';
 import type { StoredRepository } from '../../lib/repository/stored-repository.js';
@@ -87,7 +88,7 @@ export async function openMountFromSettings(
     const chosen = await chooseState(settings, store, environment);
     const database = keep(
       'database',
-      await lockState(chosen.state.path, registry, (folder) => LocalDatabase.open(folder)),
+      await lockState(chosen.state.path, registry, (folder) => openStateDatabase(folder, early)),
     );
     log = openLogFile(join(chosen.state.path, LOG_NAME), { environment, echo });
     early.continueIn(log);

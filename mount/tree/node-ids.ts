@@ -10,9 +10,13 @@
  *
  * Both directions are held in memory (some 200 bytes an entry; a mount sees a handful of nodes per image that was looked at)
  * and are rebuilt from the database at the start. Entries are never removed.
+ *
+ * A database that was damaged and salvaged may have lost entries, and the counter with them. From then on the counter
+ * stands beyond the time of the salvage, as a number that no earlier counter can have reached.
  */
 import { LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { DatabaseOperation, LocalDatabase } from '../../lib/mirror/local-database.js';
+import { SALVAGED_KEY } from '../../lib/mirror/state-database.js';
 import { ROOT_NODE } from '../fuse/file-system.js';
 import { formatTarget, parseTarget, type Target } from './targets.js';
 
@@ -23,6 +27,8 @@ const ENTRY_PREFIX = 'tree/node/';
 const COUNTER_KEY = 'tree/next-node';
 /** 1 is the root; a few are left free for nodes that a later version may want to fix. */
 const FIRST_NODE = 16;
+/** More numbers than a state directory gives in a second; times the seconds since 1970 they stay below 2^53 for a century. */
+const NODES_PER_SECOND = 2 ** 20;
 
 interface Waiting {
   readonly text: string;
@@ -59,6 +65,8 @@ export class NodeIds {
     }
     const counter = await database.get(COUNTER_KEY);
     if (counter !== undefined) ids.counter = Math.max(ids.counter, parseNode(COUNTER_KEY, counter));
+    const salvagedMs = Number((await database.get(SALVAGED_KEY))?.toString('latin1') ?? 0);
+    ids.counter = Math.max(ids.counter, Math.floor(salvagedMs / 1000) * NODES_PER_SECOND);
     return ids;
   }
 

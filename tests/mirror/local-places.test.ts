@@ -39,6 +39,17 @@ describe('known places', () => {
     );
   });
 
+  test('a place with one changed bit, or of another chunk, is unknown', () => {
+    fc.assert(
+      fc.property(references, fc.nat(34 * 8 - 1), hex(32), (reference, bit, other) => {
+        const value = encodePlace(reference);
+        expect(decodePlace(other, value)).toBeUndefined();
+        value[bit >> 3]! ^= 1 << (bit & 7);
+        expect(decodePlace(reference.id, value)).toBeUndefined();
+      }),
+    );
+  });
+
   test('what was recorded is found, the rest is unknown, a bad value is ignored', async () => {
     const places = new LocalPlaces(database);
     const [one, two] = fc.sample(references, { numRuns: 2, seed: 1 }) as [ChunkReference, ChunkReference];

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fallocate, mount, seekData, seekHole, SystemCallError, umount2 } from '../../lib/util/syscalls.js';
+import { fallocate, mount, seekData, seekHole, SystemCallError, tryLock, umount2 } from '../../lib/util/syscalls.js';
 
 const BLOCK = 4096;
 const MIB = 1024 * 1024;
@@ -18,6 +18,17 @@ beforeEach(() => {
 afterEach(() => {
   closeSync(file);
   rmSync(folder, { recursive: true });
+});
+
+describe('tryLock', () => {
+  it('gives the lock of a folder to one descriptor at a time, until that is closed', () => {
+    const [one, two] = [openSync(folder, 'r'), openSync(folder, 'r')];
+    expect([tryLock(one), tryLock(two), tryLock(one)]).toEqual([true, false, true]);
+    closeSync(one);
+    expect(tryLock(two)).toBe(true);
+    closeSync(two);
+    expect(() => tryLock(two)).toThrow(expect.objectContaining({ code: 'EBADF' }));
+  });
 });
 
 describe('fallocate', () => {
