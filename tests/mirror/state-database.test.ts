@@ -46,6 +46,7 @@ function spoil(path: string, from: number, lengthBytes: number): void {
   writeFileSync(path, bytes.fill(0x55, from, from + lengthBytes));
 }
 
+// S71
 describe('a database of a state directory that is damaged', () => {
   test.each([
     ['its manifest', () => writeFileSync(file(/^MANIFEST/), 'not a manifest')],

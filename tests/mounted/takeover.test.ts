@@ -202,7 +202,7 @@ describeTakeover('lazydisk restart', () => {
     expect((await messages(mounted)).at(-1)).toBe('Ended.');
   }, 60_000);
 
-  // S58
+  // S70
   test('into a program that can’t be loaded is refused, and the daemon serves on as if nothing had been', async () => {
     const { repository, name } = await repositoryWithImage('file');
     const mounted = await mountRepository({ repository });
@@ -225,7 +225,7 @@ describeTakeover('lazydisk restart', () => {
     await mounted.unmount();
   }, 60_000);
 
-  // S58
+  // S70
   test('into a program that loads and can’t serve falls back to the one that did: open files go on', async () => {
     const { repository, name } = await repositoryWithImage('file');
     const mounted = await mountRepository({ repository });
