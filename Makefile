@@ -8,12 +8,13 @@
 #   make demo       set up, then the whole story on a real file-system image (KEEP=1, IMAGE=path)
 #   make bench      lazydisk beside its neighbours: all parts, then every ratio with its target (as root; ROUNDS=3, QUICK=1)
 #   make bench-cold bench-hot bench-commit bench-many   one part;  bench-report: the tables again;  bench-docs: into the docs
+#   make docs       write docs/CONFIGURATION.md from what the verbs declare
 #   make clean      remove what was built; node_modules and the cached guest stay (make distclean takes them too)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: build check check-types check-lint check-format test-unit test torture demo clean distclean
+.PHONY: build check check-types check-lint check-format test-unit test torture demo docs clean distclean
 .PHONY: bench bench-build bench-cold bench-hot bench-commit bench-many bench-report bench-docs
 
 SOURCES := $(shell find lib mount -name '*.ts' 2>/dev/null)
@@ -28,7 +29,7 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --no-fund --no-audit --loglevel=error
 	touch $@
 
-dist/.built: node_modules/.package-lock.json tsconfig.json tsconfig.build.json mount/bundle.js $(SOURCES)
+dist/.built: node_modules/.package-lock.json tsconfig.json tsconfig.build.json mount/bundle.js mount/install/completion.bash $(SOURCES)
 	rm -rf dist
 	npm run --silent build
 	chmod +x dist/mount/cli/main.js
@@ -57,6 +58,9 @@ torture:
 
 demo: build
 	examples/demo.sh
+
+docs: build
+	cp dist/share/doc/lazydisk/CONFIGURATION.md docs/CONFIGURATION.md
 
 BENCH := node .cache/bench/program/tests/bench/main.js
 

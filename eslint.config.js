@@ -13,6 +13,7 @@ const ROOMS = {
   'mount/tree': ['fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
   'mount/service': ['tree', 'fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
   'mount/cli': ['service', 'tree', 'fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
+  'mount/reference': ['cli', 'service', 'tree', 'fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
 };
 const ALL_ROOMS = Object.keys(ROOMS).map((room) => room.split('/')[1]);
 

@@ -61,6 +61,8 @@ const common = {
 };
 
 rmSync(OUT, { recursive: true });
+// It has made the man page and its like (dist/share) from the parts of the command line.
+rmSync('dist/mount/reference', { recursive: true });
 await build({ ...common, entryPoints: SMALL, outdir: OUT, entryNames: '[name]' });
 await build({
   ...common,

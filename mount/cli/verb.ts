@@ -11,6 +11,9 @@ import { EXIT_STATUS_HELP } from './exit-status.js';
 import type { Output } from './output.js';
 import { parseRate } from './sizes.js';
 
+/** What declarations are made of, for others that read them (mount/reference). */
+export type { Argv, Options, PositionalOptions } from 'yargs';
+
 /** Options of all verbs. */
 export interface CommonOptions {
   readonly json: boolean;

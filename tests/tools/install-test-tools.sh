@@ -7,6 +7,7 @@ here=$(dirname "$(readlink -f "$0")")
 declare -A needs=(
   [fio]=fio [qemu-img]=qemu-utils [qemu-io]=qemu-utils [qemu-system-x86_64]=qemu-system-x86 [mmdebstrap]=mmdebstrap
   [extlinux]=extlinux [sfdisk]=fdisk [mke2fs]=e2fsprogs [e2fsck]=e2fsprogs [setpriv]=util-linux [losetup]=mount
+  [groff]=groff-base [zsh]=zsh [lintian]=lintian
   [libvirtd]=libvirt-daemon [virsh]=libvirt-clients [virt-install]=virtinst
 )
 missing=()
@@ -19,6 +20,7 @@ PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -q 'libfuse\.so\.2 ' || missing+=(
 # brings the user libvirt-qemu
 id libvirt-qemu >/dev/null 2>&1 || missing+=(libvirt-daemon-system)
 [ -e /usr/lib/syslinux/mbr/mbr.bin ] || missing+=(syslinux-common)
+[ -e /usr/share/bash-completion/bash_completion ] || missing+=(bash-completion)
 
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ]; then

@@ -1,0 +1,27 @@
+/** The environment variables that lazydisk reads, in the order in which the docs show them. */
+
+export interface Variable {
+  readonly name: string;
+  readonly meaning: string;
+}
+
+export const ENVIRONMENT: readonly Variable[] = [
+  { name: 'AWS_ACCESS_KEY_ID', meaning: 'key of the store; wins over the files' },
+  { name: 'AWS_SECRET_ACCESS_KEY', meaning: 'its secret' },
+  { name: 'AWS_SESSION_TOKEN', meaning: 'of temporary credentials' },
+  { name: 'AWS_PROFILE', meaning: 'section of the files below (default: default)' },
+  { name: 'AWS_SHARED_CREDENTIALS_FILE', meaning: 'file with keys (default: ~/.aws/credentials)' },
+  { name: 'AWS_CONFIG_FILE', meaning: 'file with region and endpoint_url (default: ~/.aws/config)' },
+  { name: 'AWS_ENDPOINT_URL_S3', meaning: 'URL of the S3 server, when --endpoint is not given' },
+  { name: 'AWS_ENDPOINT_URL', meaning: 'the same, after AWS_ENDPOINT_URL_S3' },
+  { name: 'AWS_REGION', meaning: 'region of the bucket; only Amazon needs one, and can be asked' },
+  { name: 'AWS_DEFAULT_REGION', meaning: 'the same, after AWS_REGION' },
+  { name: 'HOME', meaning: 'where .aws is' },
+  { name: 'XDG_STATE_HOME', meaning: 'state folders of users other than root (default: ~/.local/state)' },
+  { name: 'XDG_RUNTIME_DIR', meaning: 'the register of live mounts of users other than root' },
+  { name: 'LAZYDISK_RUNTIME_DIR', meaning: 'the register of live mounts (default: /run/lazydisk)' },
+  {
+    name: 'LAZYDISK_FUSE_WITHOUT',
+    meaning: 'features of the kernel to do without, as resend,passthrough: for tests and faulty kernels',
+  },
+];
