@@ -163,17 +163,17 @@ class LocalCatalogue implements Catalogue, ImageViews {
     const known = this.images.get(name);
     // Our own changes come first, whatever the store says of the name meanwhile.
     if (known?.ownHead !== undefined && isHeld(known.ownHead)) return known;
-    const listing = await (known?.listing(signal) ?? this.listings.listing(name, signal));
-    const newest = listing.snapshots.at(-1);
+    const newest = (await (known?.published(signal) ?? this.listings.snapshots(name, signal))).at(-1);
     // A number is never used twice, so this is the image that we know.
     if (newest !== undefined && known?.ownHead?.record.base?.number === newest.number) return known;
     if (newest === undefined) {
       if (known?.ownHead !== undefined) return known;
-      if (listing.writer === null) {
+      const { writer } = await (known?.listing(signal) ?? this.listings.listing(name, signal));
+      if (writer === null) {
         this.images.delete(name);
         return undefined;
       }
-      return this.remember(name, listing.writer.imageId);
+      return this.remember(name, writer.imageId);
     }
     const record = await this.listings.record(name, newest.number, signal);
     return this.remember(name, record.imageId);
@@ -224,6 +224,7 @@ class LocalCatalogue implements Catalogue, ImageViews {
     const record = await cloneSnapshot(this.options.repository, {
       from,
       number,
+      expected: options.number === undefined ? this.listings.lastKnown(from) : undefined,
       to: newName,
       writerId: this.options.stateId,
       signal: options.signal,

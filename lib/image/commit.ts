@@ -15,7 +15,7 @@
 import { randomId } from '../format/checksums.js';
 import { BLOCK_SIZE, chunkCount } from '../format/geometry.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
-import type { ImageListing, KnownPlaces, Repository, TreeReader, WrittenSnapshot } from '../repository/api.js';
+import type { ImageSummary, KnownPlaces, Repository, TreeReader, WrittenSnapshot } from '../repository/api.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import { startStopwatch } from '../util/stopwatch.js';
 import { touchedGroups } from './allocation.js';
@@ -126,11 +126,11 @@ function unchanged(image: string, base: SnapshotRecord, startMs: number): Commit
 
 /**
  * Asks whose the records are that this head has not seen: adopts a late PUT of ours, passes over an abandoned one. CONFLICT
- * when another host has published and this head has changes. Resolves to what the image's listing said.
+ * when another host has published and this head has changes. Resolves to what the image's listing said (one LIST).
  */
-export async function reconcile(head: LocalHead, parts: CommitParts, signal?: AbortSignal): Promise<ImageListing> {
+export async function reconcile(head: LocalHead, parts: CommitParts, signal?: AbortSignal): Promise<ImageSummary> {
   const { image } = head.record;
-  const listing = await parts.repository.listImage(image, signal);
+  const listing = await parts.repository.summarizeImage(image, signal);
   for (const { number } of listing.snapshots) {
     if (number <= head.record.seenNumber) continue;
     const record = await parts.repository.readRecord(image, number, signal);
@@ -260,7 +260,10 @@ async function composed(
   return bytes;
 }
 
-/** Publishes the record; undefined when the base moved meanwhile. */
+/**
+ * Publishes the record; undefined when the base moved meanwhile. Two round trips: all that has to be seen is asked at once, right
+ * before the put. The listing tells of deleted numbers too, so that the number's tombstone is not asked for.
+ */
 async function publish(
   head: LocalHead,
   view: DiskView,
@@ -272,13 +275,17 @@ async function publish(
   const { image, imageId, base } = head.record;
   for (;;) {
     const sourceAgeMs = startStopwatch();
+    const confirmed = written.confirm(options.signal);
+    // What reconcile says comes first: it may have adopted what makes the rest needless.
+    confirmed.catch(() => undefined);
     const listing = await reconcile(head, parts, options.signal);
     if (head.record.base !== base) return undefined;
+    await confirmed;
     await assertBaseLives(head.record, listing, parts.repository, options.signal);
     const made = { imageId, number: listing.nextNumber, commitId, label: options.label };
     const record = recordOf(head, view, written, parts, made);
     try {
-      await parts.repository.publishRecord(image, record, options.signal, { confirm: written.confirm, sourceAgeMs });
+      await parts.repository.publishRecord(image, record, options.signal, { number: 'listed', sourceAgeMs });
       return record;
     } catch (error) {
       // Somebody took the number: the next round of reconcile says who.

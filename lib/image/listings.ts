@@ -6,7 +6,7 @@
  * for as long as the store's own time-out. Nothing here runs on a timer: an idle mount sends no request.
  *
  * The listing of the names tells of every image what a listing of its own would, but for the lock. So `ls -l` of a mount asks
- * the store once and not once for each image.
+ * the store once and not once for each image, and who only needs an image's snapshots does not wait for its lock.
  */
 import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-record.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
@@ -16,6 +16,9 @@ import { readTag } from '../repository/tags.js';
 import { orAborted } from '../util/abort.js';
 import { hasCode, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
+
+/** Ascending. */
+export type Snapshots = ImageListing['snapshots'];
 
 export interface ListingsParts {
   readonly repository: Repository;
@@ -74,6 +77,16 @@ export class Listings {
     });
   }
 
+  /** The newest snapshot that was there when the names were listed last, however long ago that was. */
+  lastKnown(image: string): number | undefined {
+    return this.summed?.images.get(image)?.snapshots.at(-1)?.number;
+  }
+
+  /** The snapshots of an image, as `listing` tells them; its lock is not read where that is not needed for them. */
+  async snapshots(image: string, signal?: AbortSignal, fallback?: ImageListing): Promise<Snapshots> {
+    return (this.summaryOf(image)?.summary ?? (await this.listing(image, signal, fallback))).snapshots;
+  }
+
   listing(image: string, signal?: AbortSignal, fallback?: ImageListing): Promise<ImageListing> {
     const key = `image/${image}`;
     const { repository } = this.parts;
@@ -114,7 +127,7 @@ export class Listings {
   invalidate(): void {
     this.leaveAloneUntilMs = 0;
     this.answers.clear();
-    this.summed = undefined;
+    if (this.summed !== undefined) this.summed = { ...this.summed, askedMs: Number.NEGATIVE_INFINITY };
   }
 
   /** What the names' listing says of an image, while that is fresh. */

@@ -32,7 +32,7 @@ import { hydrate } from './hydrate.js';
 import { ownBase, parentOf } from './head-record.js';
 import { LocalHead } from './head.js';
 import type { HeadParts } from './head.js';
-import type { Listings } from './listings.js';
+import type { Listings, Snapshots } from './listings.js';
 import { touchedChunks } from './profile-run.js';
 import type { ImagePicture } from './picture.js';
 import { SnapshotDisk } from './snapshot-disk.js';
@@ -68,7 +68,7 @@ export class LocalImage implements Image, ImageView {
   }
 
   async snapshots(signal?: AbortSignal): Promise<readonly number[]> {
-    return (await this.listing(signal)).snapshots.map(({ number }) => number);
+    return (await this.published(signal)).map(({ number }) => number);
   }
 
   async tags(signal?: AbortSignal): Promise<readonly string[]> {
@@ -411,8 +411,7 @@ export class LocalImage implements Image, ImageView {
   private async look(): Promise<LocalHead | undefined> {
     const head = this.current;
     if (head !== undefined && isFixed(head)) return head;
-    const listing = await this.listing();
-    const newest = listing.snapshots.at(-1);
+    const newest = (await this.published()).at(-1);
     if (newest === undefined) return head;
     if (head !== undefined && newest.number <= head.record.seenNumber) return head;
     const record = await this.parts.listings.record(this.name, newest.number);
@@ -431,21 +430,32 @@ export class LocalImage implements Image, ImageView {
   }
 
   /** What the store lists; of a head with files here, its base is known without the store. */
-  listing(signal?: AbortSignal): Promise<ImageListing> {
+  async listing(signal?: AbortSignal): Promise<ImageListing> {
+    const known = this.knownListing();
+    return this.isLocal && known !== undefined ? known : this.parts.listings.listing(this.name, signal, known);
+  }
+
+  /** The snapshots of the same, without waiting for the lock where that can be. */
+  async published(signal?: AbortSignal): Promise<Snapshots> {
+    const known = this.knownListing();
+    if (this.isLocal && known !== undefined) return known.snapshots;
+    return this.parts.listings.snapshots(this.name, signal, known);
+  }
+
+  /** What the head says; all there is of a local clone. Undefined: no head. */
+  private knownListing(): ImageListing | undefined {
     const record = this.ownHead?.record;
-    if (record === undefined) return this.parts.listings.listing(this.name, signal);
-    const { base, seenNumber, origin } = record;
-    if (origin !== null) {
-      return Promise.resolve({ image: this.name, snapshots: [], deleted: [], writer: null, tags: [], nextNumber: 1 });
-    }
-    return this.parts.listings.listing(this.name, signal, {
+    if (record === undefined) return undefined;
+    const { seenNumber, origin } = record;
+    const base = origin === null ? record.base : null;
+    return {
       image: this.name,
       snapshots: base === null ? [] : [{ number: base.number, publishedMs: base.timeMs }],
       deleted: [],
       writer: null,
       tags: [],
-      nextNumber: seenNumber + 1,
-    });
+      nextNumber: origin === null ? seenNumber + 1 : 1,
+    };
   }
 
   private async livingRecord(number: number, signal?: AbortSignal): Promise<SnapshotRecord> {

@@ -15,6 +15,8 @@ export interface CloneOptions {
   readonly from: string;
   /** Or the promise of it: then it is found while the rest is asked. */
   readonly number: number | Promise<number>;
+  /** What the promise is expected to say: that record is read while it is found out. */
+  readonly expected?: number | undefined;
   /** Name of the new image. */
   readonly to: string;
   /** Who does it: a state directory, or a fresh random id. */
@@ -36,7 +38,13 @@ export async function cloneSnapshot(repository: Repository, options: CloneOption
   assertImageName(to);
   // What a clone refers to is kept because its source lives: one that was deleted since this host read it is no source.
   const sourceAgeMs = startStopwatch();
-  const readSource = async () => repository.readLivingRecord(from, await number, signal);
+  const read = (wanted: number): Promise<SnapshotRecord> => repository.readLivingRecord(from, wanted, signal);
+  const expected = options.expected === undefined ? undefined : read(options.expected);
+  expected?.catch(() => undefined); // matters only when it was the right one
+  const readSource = async (): Promise<SnapshotRecord> => {
+    const chosen = await number;
+    return expected !== undefined && chosen === options.expected ? expected : read(chosen);
+  };
   const [source, target] = await Promise.all([
     readSource(),
     repository.listImage(to, signal),

@@ -57,7 +57,9 @@ export async function updateLock(
   lock: WriterLock,
   signal?: AbortSignal,
 ): Promise<void> {
-  await takeLock(store, image, lock, signal);
+  // Ours, as nearly always: one question less than taking it again.
+  const holder = await readLock(store, image, signal);
+  if (holder?.stateId !== lock.stateId) await takeLock(store, image, lock, signal);
   const key = writerKey(image);
   await store.put(key, encodeWriterLock(lock, key), { signal });
 }

@@ -70,7 +70,7 @@ export class HttpConnection {
   private sending: 'nothing' | 'pieces' = 'nothing';
   private isClosed = false;
 
-  /** Begins to connect. `session`: of an earlier TLS connection to the same peer. */
+  /** Begins to connect; that alone does not keep the process alive. `session`: of an earlier TLS connection to the same peer. */
   constructor(
     { hostname: host, port, secure }: Peer,
     idleTimeoutMs: number,
@@ -82,6 +82,7 @@ export class HttpConnection {
     this.socket = secure
       ? tls.connect({ ...options, servername: net.isIP(host) === 0 ? host : '', session } as tls.ConnectionOptions)
       : net.connect(options);
+    this.socket.unref();
     this.socket.setTimeout(idleTimeoutMs);
     this.socket.on('session', (newer: Buffer) => {
       listener.session(newer);

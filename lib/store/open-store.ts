@@ -10,6 +10,8 @@ export interface OpenStoreOptions {
   readonly endpoint?: string | undefined;
   /** Default: that of the process. */
   readonly environment?: NodeJS.ProcessEnv | undefined;
+  /** Connections to open beside the first (S3StoreOptions). */
+  readonly spareConnections?: number | undefined;
 }
 
 /**
@@ -21,5 +23,5 @@ export async function openStore(location: StoreLocation, options: OpenStoreOptio
   const settings = await resolveS3Settings(options.environment ?? process.env, options.endpoint);
   // Missing credentials are told here, where the user still waits, and not at some later request.
   await settings.readCredentials();
-  return new S3Store(location, settings);
+  return new S3Store(location, settings, { spareConnections: options.spareConnections });
 }

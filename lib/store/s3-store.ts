@@ -44,6 +44,13 @@ interface S3Request {
   readonly pace?: Pace | undefined;
 }
 
+export interface S3StoreOptions {
+  /** Silence on a connection that is taken for a dead server, milliseconds. */
+  readonly idleTimeoutMs?: number | undefined;
+  /** Connections that are opened beside the first, for a user who is going to ask several things at once. Default none. */
+  readonly spareConnections?: number | undefined;
+}
+
 export class S3Store implements ObjectStore {
   readonly location: string;
   private readonly keyPrefix: string;
@@ -55,11 +62,11 @@ export class S3Store implements ObjectStore {
   constructor(
     private readonly where: S3Location,
     private readonly settings: S3Settings,
-    idleTimeoutMs = IDLE_TIMEOUT_MS,
+    { idleTimeoutMs = IDLE_TIMEOUT_MS, spareConnections = 0 }: S3StoreOptions = {},
   ) {
     this.location = formatLocation(where);
     this.keyPrefix = where.prefix === '' ? '' : `${where.prefix}/`;
-    this.transport = new S3Transport(settings.endpoint.secure, idleTimeoutMs);
+    this.transport = new S3Transport(settings.endpoint.secure, idleTimeoutMs, spareConnections);
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Buffer> {

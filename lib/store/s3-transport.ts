@@ -2,7 +2,8 @@
  * The connections of an S3 store: which one carries a request, and how a request is given up.
  *
  * Connections are kept; the one that was used last is used next, so that few are open when little is asked. How much is asked at
- * once is the limiting decorator's choice: there are as many connections as requests at the same time. A connection on which
+ * once is the limiting decorator's choice: there are as many connections as requests at the same time. Who is going to ask much
+ * has spare ones opened beside the first: the requests that follow it do not wait a round trip each for theirs. A connection on which
  * nothing moves for `idleTimeoutMs` is dropped: a server that stalls can't hang a call for ever, a slow one that moves is not cut
  * off, and nobody keeps connections that are not used. Idle ones do not keep the process alive.
  */
@@ -39,10 +40,14 @@ export class S3Transport {
   private readonly idle = new Map<string, HttpConnection[]>();
   private readonly open = new Set<HttpConnection>();
   private readonly sessions = new Map<string, Buffer>();
+  /** Peers that have had their spare connections. */
+  private readonly greeted = new Set<string>();
 
+  /** `spareConnections`: opened beside the first one to a peer. */
   constructor(
     private readonly secure: boolean,
     private readonly idleTimeoutMs: number,
+    private readonly spareConnections: number,
   ) {}
 
   /**
@@ -55,7 +60,8 @@ export class S3Transport {
     plan: (head: AnswerHead) => BodyPlan,
   ): Promise<Answer> {
     const head = requestHead(method, path, headers);
-    const connection = this.take({ hostname, port, secure: this.secure });
+    const key = `${hostname}:${port}`;
+    const connection = this.take(key, { hostname, port, secure: this.secure });
     const stopListening = onAbort(exchange.signal, () => {
       connection.end(new Error('the request was given up'));
     });
@@ -67,7 +73,7 @@ export class S3Transport {
       });
     } finally {
       stopListening();
-      if (connection.isIdle) this.keep(hostname, port, connection);
+      if (connection.isIdle) this.keep(key, connection);
     }
   }
 
@@ -76,10 +82,18 @@ export class S3Transport {
     for (const connection of this.open) connection.end(new Error('the store was closed'));
   }
 
-  private take(peer: Peer): HttpConnection {
-    const key = `${peer.hostname}:${peer.port}`;
+  private take(key: string, peer: Peer): HttpConnection {
     const known = this.idle.get(key)?.pop();
     if (known !== undefined) return known;
+    const connection = this.connect(key, peer);
+    if (!this.greeted.has(key)) {
+      this.greeted.add(key);
+      for (let spare = 0; spare < this.spareConnections; spare++) this.keep(key, this.connect(key, peer));
+    }
+    return connection;
+  }
+
+  private connect(key: string, peer: Peer): HttpConnection {
     const connection: HttpConnection = new HttpConnection(
       peer,
       this.idleTimeoutMs,
@@ -98,8 +112,7 @@ export class S3Transport {
     return connection;
   }
 
-  private keep(hostname: string, port: number, connection: HttpConnection): void {
-    const key = `${hostname}:${port}`;
+  private keep(key: string, connection: HttpConnection): void {
     const idle = this.idle.get(key);
     if (idle === undefined) this.idle.set(key, [connection]);
     else idle.push(connection);

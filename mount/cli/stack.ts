@@ -46,6 +46,9 @@ const WITHOUT_VARIABLE = 'LAZYDISK_FUSE_WITHOUT';
 /** How long the end waits for the store to take back locks: it must end also when the store is away. */
 const CLOSE_TIMEOUT_MS = 10_000;
 
+/** An open asks up to four things of the store at once; each would wait a round trip for a connection of its own. */
+const SPARE_CONNECTIONS = 3;
+
 export interface MountEnvironment {
   readonly environment: NodeJS.ProcessEnv;
   /** Receives the lines of the log too. */
@@ -80,6 +83,7 @@ export async function openMountFromSettings(
       {
         environment,
         maxUploadBytesPerSecond: settings.maxUploadBytesPerSecond,
+        spareConnections: SPARE_CONNECTIONS,
         // The log lies in the state directory, which is known only when the store has said which repository it is.
         onRetry: (facts) => early.warn('The store did not answer; trying again.', facts),
       },

@@ -51,15 +51,21 @@ export interface StackOptions {
   readonly environment: NodeJS.ProcessEnv;
   /** Bytes of segments, for each view; null, the default: no limit. */
   readonly maxUploadBytesPerSecond?: number | null | undefined;
+  /** As `openStore` has it. */
+  readonly spareConnections?: number | undefined;
   readonly onRetry?: (facts: Readonly<Record<string, unknown>>) => void;
 }
 
 /** USAGE, REFUSED (no credentials). No request is sent. */
 export async function stackStore(
   address: RepositoryAddress,
-  { environment, maxUploadBytesPerSecond = null, onRetry = () => undefined }: StackOptions,
+  { environment, maxUploadBytesPerSecond = null, spareConnections, onRetry = () => undefined }: StackOptions,
 ): Promise<StackedStore> {
-  const store = await openStore(parseLocation(address.url), { endpoint: address.endpoint, environment });
+  const store = await openStore(parseLocation(address.url), {
+    endpoint: address.endpoint,
+    environment,
+    spareConnections,
+  });
   const counted = new CountingStore(store);
   const limited = limiting(counted);
   return {

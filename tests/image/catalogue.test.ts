@@ -327,3 +327,51 @@ test('a look ahead in a repository of many images reads no record', async () => 
   expect(world.store.calls.map(({ operation }) => operation)).toEqual(['list']);
   await fresh.close();
 });
+
+test('a clone in a mount that has looked ahead is two round trips: what must be known at once, and the put', async () => {
+  const maker = await ImageWorld.open(temporaryFolder('maker'));
+  await withImage(maker, 1);
+  const world = await ImageWorld.open(temporaryFolder('world'), { store: maker.store, stateId: 'b'.repeat(32) });
+  const { store } = world;
+  await world.repository.assertExclusivePuts();
+  await world.catalogue.lookAhead();
+  store.resetCounts();
+  store.inject({ kind: 'stall' }, { times: Number.POSITIVE_INFINITY });
+  const cloned = world.catalogue.clone('disk', 'copy', {});
+  // Nothing is answered, so what is asked now waits for nothing else; the lock of the source is not asked for.
+  await store.until(() => store.stalledCalls === 2);
+  store.releaseStalled();
+  await store.until(() => store.stalledCalls === 1);
+  store.clearFaults();
+  store.releaseStalled();
+  await cloned;
+  expect(store.calls.map(({ operation, key }) => `${operation} ${key}`)).toEqual([
+    'get images/disk/snapshots/00000001.json',
+    'list images/copy/',
+    'put images/copy/snapshots/00000001.json',
+  ]);
+  await world.close();
+  await maker.close();
+});
+
+test('a commit of a chunk asks for eight things: listing, two segments, two listings at once, the record, and its lock', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(CHUNK, 2));
+  world.store.resetCounts();
+  await (await world.catalogue.find('disk'))!.commit({});
+  const calls = world.store.calls.map(({ operation, key }) => `${operation} ${key.replace(/[0-9a-f]{32}/, 'ID')}`);
+  expect(calls).toEqual([
+    // Whose the newest snapshot is.
+    'list images/disk/',
+    'put segments/ID',
+    'put segments/ID',
+    'list condemned/',
+    'list images/disk/',
+    'put images/disk/snapshots/00000002.json',
+    'get images/disk/writer.json',
+    'put images/disk/writer.json',
+  ]);
+  await world.close();
+});

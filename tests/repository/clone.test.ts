@@ -67,6 +67,15 @@ describe('a clone', () => {
     await expect(refused).rejects.toMatchObject({ code: 'NOT_FOUND', message: 'no image' });
   });
 
+  test('reads the expected record while its number is found, and another one when it was not the right one', async () => {
+    const { repository, store, clone } = await worldWithImage();
+    const expected = await cloneSnapshot(repository, { ...clone, number: Promise.resolve(1), expected: 1 });
+    expect(expected.parent?.number).toBe(1);
+    expect(store.counts.get.requests).toBe(1);
+    const other = await cloneSnapshot(repository, { ...clone, number: Promise.resolve(1), expected: 7, to: 'vm2' });
+    expect(other.parent?.number).toBe(1);
+  });
+
   test('survives the deletion of its source', async () => {
     const { repository, clone } = await worldWithImage();
     const made = await cloneSnapshot(repository, clone);

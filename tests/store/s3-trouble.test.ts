@@ -40,7 +40,7 @@ function newStore(idleTimeoutMs?: number): S3Store {
         return Promise.resolve(credentials);
       },
     },
-    idleTimeoutMs,
+    { idleTimeoutMs },
   );
 }
 
