@@ -8,7 +8,7 @@ import { Registry } from '../service/registry.js';
 import { COMMON_OPTIONS } from './common-options.js';
 import { EXIT_STATUS, EXIT_STATUS_HELP, exitStatusOf, type ExitStatus } from './exit-status.js';
 import { Output, type Streams } from './output.js';
-import { ChosenVerb, DASH, parsableWords, type CommonOptions, type Verb, type VerbContext } from './verb.js';
+import { ChosenVerb, DASH, parsableWords, PARSER, type CommonOptions, type Verb, type VerbContext } from './verb.js';
 
 export interface ProgramOptions {
   readonly verbs: readonly Verb[];
@@ -59,13 +59,7 @@ function common({ version }: ProgramOptions): Argv<CommonOptions> {
     .usage(
       '$0 VERB …\n\nMounts a bucket of virtual-machine images; each is a sparse raw file that a hypervisor opens at once.',
     )
-    .parserConfiguration({
-      'duplicate-arguments-array': false,
-      'parse-numbers': false,
-      'parse-positional-numbers': false,
-      'dot-notation': false,
-      'boolean-negation': false,
-    })
+    .parserConfiguration(PARSER)
     .options(COMMON_OPTIONS)
     .demandCommand(1, 'Say what to do: lazydisk VERB …')
     .strict()

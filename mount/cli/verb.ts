@@ -93,6 +93,15 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
   }
 }
 
+/** How words are read: nothing is guessed, and of an option that is given twice the last one counts. */
+export const PARSER = {
+  'duplicate-arguments-array': false,
+  'parse-numbers': false,
+  'parse-positional-numbers': false,
+  'dot-notation': false,
+  'boolean-negation': false,
+} as const;
+
 /** Stands for a lone dash while yargs parses, which would make it an empty word. */
 export const DASH = '\u0000-';
 

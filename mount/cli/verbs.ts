@@ -5,6 +5,7 @@ import { deleteVerb } from './delete.js';
 import { diffVerb } from './diff.js';
 import { exportVerb } from './export.js';
 import { flattenVerb } from './flatten.js';
+import { forgetVerb } from './forget.js';
 import { gcVerb } from './gc.js';
 import { hydrateVerb } from './hydrate.js';
 import { importVerb } from './import.js';
@@ -34,6 +35,7 @@ export const VERBS: readonly Verb[] = [
   revertVerb,
   tagVerb,
   deleteVerb,
+  forgetVerb,
   undeleteVerb,
   gcVerb,
   verifyVerb,

@@ -34,7 +34,7 @@ async function run(words: readonly string[], verbs = VERBS, uid = process.getuid
 
 const NAMES = [
   ...['init', 'import', 'export', 'list', 'diff', 'clone', 'commit', 'revert'],
-  ...['tag', 'delete', 'verify', 'unlock', 'mount', 'status', 'unmount'],
+  ...['tag', 'delete', 'forget', 'verify', 'unlock', 'mount', 'status', 'unmount'],
 ];
 
 test('--help lists every verb and the exit statuses', async () => {
