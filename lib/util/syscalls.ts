@@ -77,12 +77,12 @@ export class SystemCallError extends Error {
 
 /** Mounts a file system (mount(2)). `data` is the comma-separated list of options of the type. */
 export function mount(source: string, target: string, type: string, flags: number, data: string): void {
-  if (C.mount(source, target, type, flags, data) !== 0) fail('mount', `${source} on ${target}`);
+  if (C.mount(source, target, type, flags, data) !== 0) failedCall('mount', `${source} on ${target}`);
 }
 
 /** Unmounts (umount2(2)) with any of MNT_FORCE and MNT_DETACH, or 0. */
 export function umount2(target: string, flags: number): void {
-  if (C.umount2(target, flags) !== 0) fail('umount2', target);
+  if (C.umount2(target, flags) !== 0) failedCall('umount2', target);
 }
 
 /** Changes what is allocated of an open file (fallocate(2)). ENOTSUP where the file system can't. */
@@ -91,7 +91,7 @@ export function fallocate(descriptor: number, mode: FallocateMode, offset: numbe
   checkOffset('length', lengthBytes);
   // A signal may end a long call early; nothing is lost by asking again, and callers expect it to be done.
   while (C.fallocate(descriptor, FALLOCATE_FLAGS[mode], offset, lengthBytes) !== 0) {
-    if (koffi.errno() !== constants.errno.EINTR) fail('fallocate', `${mode} of descriptor ${String(descriptor)}`);
+    if (koffi.errno() !== constants.errno.EINTR) failedCall('fallocate', `${mode} of descriptor ${String(descriptor)}`);
   }
 }
 
@@ -111,14 +111,14 @@ export function seekHole(descriptor: number, offset: number): number {
 /** Asks a driver for something (ioctl(2)) that is described in, or answered into, `argument`; returns what it returned. */
 export function ioctl(descriptor: number, request: number, argument: Buffer): number {
   const result = C.ioctl(descriptor, request, argument) as number;
-  if (result < 0) fail('ioctl', `0x${request.toString(16)} of descriptor ${String(descriptor)}`);
+  if (result < 0) failedCall('ioctl', `0x${request.toString(16)} of descriptor ${String(descriptor)}`);
   return result;
 }
 
 /** Asks the kernel to change something about this process or thread (prctl(2)); returns what the kernel returned. */
 export function prctl(option: number, a = 0, b = 0, c = 0, d = 0): number {
   const result = C.prctl(option, a, b, c, d) as number;
-  if (result < 0) fail('prctl', String(option));
+  if (result < 0) failedCall('prctl', String(option));
   return result;
 }
 
@@ -138,7 +138,7 @@ function seek(descriptor: number, offset: number, whence: number): number | unde
   const found = C.lseek(descriptor, offset, whence) as number;
   if (found >= 0) return found;
   if (koffi.errno() === constants.errno.ENXIO) return undefined;
-  return fail('lseek', `descriptor ${String(descriptor)}`);
+  return failedCall('lseek', `descriptor ${String(descriptor)}`);
 }
 
 function checkOffset(what: string, value: number): void {
@@ -147,7 +147,8 @@ function checkOffset(what: string, value: number): void {
   }
 }
 
-function fail(syscall: string, subject: string): never {
+/** Throws the error of the call that has just failed in this thread. For those who call libc by koffi beside this module. */
+export function failedCall(syscall: string, subject: string): never {
   const errno = koffi.errno();
   throw new SystemCallError(syscall, getSystemErrorName(-errno), -errno, subject);
 }

@@ -31,7 +31,6 @@ export const mountVerb = defineVerb({
       .options(MOUNT_OPTIONS),
   run: async (options, context) => {
     const address = await resolveAddress({ url: options.repository, endpoint: options.endpoint }, context.environment);
-    requireRoot(context);
     const mountpoint = await resolveMountpoint(options.mountpoint);
     if (await isMountedAlready(mountpoint, address.url, context)) {
       context.output.result(
@@ -83,17 +82,9 @@ function report(settings: MountSettings, outcome: Outcome, { output }: VerbConte
   }
   if (!outcome.survivable && outcome.supervisorPid !== null) {
     output.note(
-      'This mount ends when its daemon dies: the kernel (Linux 6.9 or later) or the driver can’t hand it over.',
+      'This mount ends when its daemon dies: the kernel (before Linux 6.9), the driver or the rights here don’t let another one take over.',
     );
   }
-}
-
-function requireRoot({ uid }: VerbContext): void {
-  if (uid === 0) return;
-  throw new LazydiskError(
-    'UNSUPPORTED',
-    'Mounting needs root for now: run it as root, with sudo for example; --uid and --gid give the files to you.',
-  );
 }
 
 /** Whether this repository lives there. EXISTS: another one does. */

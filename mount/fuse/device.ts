@@ -7,15 +7,17 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readSync, writeSync, writevSync } from 'node:fs';
 import { errnoOf, LazydiskError } from '../../lib/util/errors.js';
-import { MNT_DETACH, mount, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, umount2 } from '../../lib/util/syscalls.js';
+import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from '../../lib/util/syscalls.js';
 import type { MountOptions } from './driver.js';
 import { errnoNumber } from './errno.js';
+import { mountByFusermount, mountsByItself } from './fusermount.js';
 import { FILE_SYSTEM_TYPE, mountAt, readMountTable } from './mount-table.js';
 import { checkMountpoint } from './mountpoint-check.js';
 import { notification, NOTIFY_RESEND, replyHeader } from './protocol/encode.js';
 import { decodeInit, negotiate, type FeatureSet, type Negotiated } from './protocol/init.js';
 import { MAX_DATA_BYTES, REQUEST_BUFFER_BYTES } from './protocol/limits.js';
 import { contextWords } from './selinux.js';
+import { detach } from './unmounting.js';
 
 const DEVICE = '/dev/fuse';
 
@@ -37,17 +39,18 @@ export interface MountedDevice extends Connection {
 }
 
 /**
- * Mounts, with a descriptor that is open already or one of its own. LazydiskError: UNSUPPORTED (no /dev/fuse, no right to mount, old kernel), and what `checkMountpoint` says.
+ * Mounts, as root with a descriptor that is open already or one of its own, else with the one that fusermount3 brings. LazydiskError:
+ * UNSUPPORTED (no /dev/fuse, no right to mount, old kernel), and what `checkMountpoint` says.
  */
 export async function mountDevice(
   options: MountOptions,
   { opened, without }: { readonly opened?: number | undefined; readonly without?: FeatureSet | undefined } = {},
 ): Promise<MountedDevice> {
   const mountpoint = await checkMountpoint(options.mountpoint);
-  const descriptor = opened ?? openDevice();
-  let mounted = false;
+  let mounted = !mountsByItself();
+  const descriptor = mounted ? await mountByFusermount({ ...options, mountpoint }) : (opened ?? openDevice());
   try {
-    mountOn(mountpoint, descriptor, options);
+    if (!mounted) mountOn(mountpoint, descriptor, options);
     mounted = true;
     const negotiated = handshake(descriptor, without);
     const entry = mountAt(await readMountTable(), mountpoint);
@@ -58,7 +61,7 @@ export async function mountDevice(
   } catch (error) {
     // Closed first: then the kernel waits for nobody when it unmounts.
     closeSync(descriptor);
-    if (mounted) umount2(mountpoint, MNT_DETACH);
+    if (mounted) await detach(mountpoint);
     throw error;
   }
 }

@@ -50,16 +50,21 @@ export interface KernelDriverSettings {
 
 /** The place of a driver among those that serve one mount, one after the other. */
 export interface Succession {
-  /** Of /dev/fuse; somebody else holds it too, until no driver is to follow. */
-  readonly descriptor: number;
+  /**
+   * Of /dev/fuse; somebody else holds it too, until no driver is to follow. undefined: the first driver brings one with its
+   * mount, and `connected` passes on a copy.
+   */
+  readonly descriptor: number | undefined;
   /** The mount of the driver before this one; null: the first, it mounts. */
   readonly connection: Connection | null;
   /** What becomes of the requests that the one before had taken: they are served, or get EIO. */
   readonly resent: 'serve' | 'refuse';
   /** Where drivers of one mount leave word for each other. */
   readonly database: RecordDatabase;
-  /** The mount is there: from now on others can follow. */
-  connected(connection: Connection): void;
+  /** The mount is there: when this resolves, others can follow if `isSecured` says so. */
+  connected(connection: Connection, descriptor: number): Promise<void>;
+  /** Whether another driver can follow. */
+  readonly isSecured: boolean;
   /** This driver can't go on. The next one takes over when this process has ended, which is to be at once. */
   succumb(error: Error): void;
 }
@@ -87,7 +92,6 @@ class Kernel implements KernelDriver {
   private mount: OwnMount | undefined;
   private dispatcher: Dispatcher | undefined;
   private failure: Error | undefined;
-  private canBeFollowed = false;
 
   constructor(
     private readonly pool: WorkerPool,
@@ -120,11 +124,12 @@ class Kernel implements KernelDriver {
     const { succession } = this;
     if (succession === undefined || succession.connection === null) {
       const mounted = await mountDevice(options, { opened: succession?.descriptor, without: this.without });
-      succession?.connected(connectionOf(mounted));
+      await succession?.connected(connectionOf(mounted), mounted.descriptor);
       await this.serve(mounted, fileSystem);
       return;
     }
     const { descriptor, connection } = succession;
+    if (descriptor === undefined) throw new Error('there is a mount, and nobody holds its descriptor');
     resendRequests(descriptor);
     await this.serve({ ...connection, descriptor }, fileSystem);
   }
@@ -132,7 +137,6 @@ class Kernel implements KernelDriver {
   async serve(mounted: MountedDevice, fileSystem: FileSystem): Promise<void> {
     if (this.mount !== undefined) throw new LazydiskError('CONFLICT', 'A driver serves one mount in its life.');
     this.mount = new OwnMount(mounted.device, this.log);
-    this.canBeFollowed = mounted.negotiated.canResend;
     const { requests, opens } = await this.openRecords(mounted);
     const replies = new Replies(mounted.descriptor, this.log);
     const trouble = new TroubleLog(this.log);
@@ -192,7 +196,7 @@ class Kernel implements KernelDriver {
     if (this.failure !== undefined) return;
     this.failure = error;
     const { succession } = this;
-    if (succession !== undefined && this.canBeFollowed) {
+    if (succession?.isSecured === true) {
       this.log.error(`fuse: a worker died: ${messageOf(error)}; the next daemon takes over`);
       succession.succumb(error);
       return;

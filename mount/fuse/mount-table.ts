@@ -8,7 +8,7 @@ import { readFile, realpath, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf } from '../../lib/util/errors.js';
-import { MNT_DETACH, umount2 } from '../../lib/util/syscalls.js';
+import { detach } from './unmounting.js';
 
 /** The type under which mounts of lazydisk are listed. */
 export const FILE_SYSTEM_TYPE = 'fuse.lazydisk';
@@ -89,7 +89,7 @@ export async function isStaleMount(path: string): Promise<boolean> {
 export async function clearStaleMount(path: string): Promise<number> {
   let cleared = 0;
   while (await isStaleMount(path)) {
-    umount2(await mountpointPath(path), MNT_DETACH);
+    await detach(await mountpointPath(path));
     cleared++;
   }
   return cleared;

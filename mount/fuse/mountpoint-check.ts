@@ -6,13 +6,10 @@ import { errnoOf, LazydiskError } from '../../lib/util/errors.js';
 import { FILE_SYSTEM_TYPE, mountAt, mountpointPath, readMountTable } from './mount-table.js';
 
 /**
- * The path without symbolic links. LazydiskError: UNSUPPORTED (not root), NOT_FOUND (no such folder), USAGE (not a folder,
+ * The path without symbolic links. LazydiskError: NOT_FOUND (no such folder), USAGE (not a folder,
  * not empty), EXISTS (a mount is there already), CONFLICT (a dead mount is there: `clearStaleMount`).
  */
 export async function checkMountpoint(path: string): Promise<string> {
-  if (process.geteuid?.() !== 0) {
-    throw new LazydiskError('UNSUPPORTED', 'Only root can mount with this version: run it as root (sudo).');
-  }
   let mountpoint: string;
   try {
     mountpoint = await mountpointPath(path);

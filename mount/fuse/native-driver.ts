@@ -16,6 +16,7 @@ import type { Log } from '../../lib/util/log.js';
 import { openDevice } from './device.js';
 import type { Driver, DriverStatistics, EndReason, MountOptions } from './driver.js';
 import type { FileSystem } from './file-system.js';
+import { mountsByItself } from './fusermount.js';
 import { FILE_SYSTEM_TYPE, mountAt, readMountTable } from './mount-table.js';
 import { checkMountpoint } from './mountpoint-check.js';
 import { fuseDescriptors, whenClosed } from './native/device-watch.js';
@@ -69,6 +70,12 @@ class Native implements Driver {
   }
 
   async start(fileSystem: FileSystem, options: MountOptions): Promise<void> {
+    if (!mountsByItself()) {
+      throw new LazydiskError(
+        'UNSUPPORTED',
+        'The driver fuse-native is for root: leave out --driver, or run it as root.',
+      );
+    }
     const mountpoint = await checkMountpoint(options.mountpoint);
     const Native = await loadFuseNative();
     closeSync(openDevice()); // what is wrong with it is said better here

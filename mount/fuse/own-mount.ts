@@ -2,13 +2,11 @@
  * The mount of a driver, seen from outside: where it is now, how it is taken away. Known by its device number, since it can
  * be moved and covered. Nothing here asks the mounted file system anything: the daemon may do all of it about its own mount.
  */
-import { writeFile } from 'node:fs/promises';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
-import { MNT_DETACH, MNT_FORCE } from '../../lib/util/syscalls.js';
 import { holdersOf } from './holders.js';
 import { mountAt, readMountTable, type MountEntry } from './mount-table.js';
-import { unmountInThread } from './unmounting.js';
+import { abortConnection, unmountByForce, unmountOrderly } from './unmounting.js';
 
 /** So many holders are named in a message. */
 const NAMED_HOLDERS = 5;
@@ -29,7 +27,7 @@ export class OwnMount {
       throw new LazydiskError('BUSY', `Something else is mounted over ${mountpoint}: unmount that first.`);
     }
     try {
-      await unmountInThread(mountpoint, 0);
+      await unmountOrderly(mountpoint);
     } catch (error) {
       const code = errnoOf(error);
       // Somebody else was faster.
@@ -48,11 +46,10 @@ export class OwnMount {
     const covered = mountAt(await readMountTable(), mount.mountpoint)?.device !== mount.device;
     try {
       if (covered) throw new Error(`something else is mounted over ${mount.mountpoint}`);
-      await unmountInThread(mount.mountpoint, MNT_FORCE | MNT_DETACH);
+      await unmountByForce(mount.mountpoint, mount.device);
     } catch (error) {
       this.log.warn(`fuse: ${messageOf(error)}; the connection is aborted through /sys`);
-      const minor = mount.device.slice(mount.device.indexOf(':') + 1);
-      await writeFile(`/sys/fs/fuse/connections/${minor}/abort`, '1');
+      await abortConnection(mount.device);
     }
   }
 

@@ -1,11 +1,40 @@
 /**
- * umount2(2) in a thread of its own. The kernel may write pages back while it unmounts; those requests want answers from
- * the main thread, which must not be the one that waits.
+ * Taking a mount away. As root by umount2(2), in a thread of its own: the kernel may write pages back while it unmounts; those
+ * requests want answers from the main thread, which must not be the one that waits. As another user by fusermount3.
  */
+import { writeFile } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
+import { MNT_DETACH, MNT_FORCE, umount2 } from '../../lib/util/syscalls.js';
+import { mountsByItself, unmountByFusermount } from './fusermount.js';
+
+/** Never lazily. Rejects with an error whose `code` is the errno name: EBUSY, EINVAL (not mounted). */
+export function unmountOrderly(mountpoint: string): Promise<void> {
+  return mountsByItself() ? unmountInThread(mountpoint, 0) : unmountByFusermount(mountpoint, { lazily: false });
+}
+
+/** Takes away a mount that nobody serves any more, although it may be in use. */
+export async function detach(mountpoint: string): Promise<void> {
+  if (mountsByItself()) umount2(mountpoint, MNT_DETACH);
+  else await unmountByFusermount(mountpoint, { lazily: true });
+}
+
+/** Ends the connection of a mount (`device`: its `major:minor`), and takes it away, although it is in use. */
+export async function unmountByForce(mountpoint: string, device: string): Promise<void> {
+  if (mountsByItself()) {
+    await unmountInThread(mountpoint, MNT_FORCE | MNT_DETACH);
+    return;
+  }
+  await abortConnection(device);
+  await unmountByFusermount(mountpoint, { lazily: true });
+}
+
+/** Requests in flight get ECONNABORTED; the dead mount stays. It is its user's right, where fusectl is mounted. */
+export async function abortConnection(device: string): Promise<void> {
+  await writeFile(`/sys/fs/fuse/connections/${device.slice(device.indexOf(':') + 1)}/abort`, '1');
+}
 
 /** Rejects with the error of the system call (`code` is the errno name). */
-export function unmountInThread(mountpoint: string, flags: number): Promise<void> {
+function unmountInThread(mountpoint: string, flags: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const thread = new Worker(new URL('./unmount-thread.js', import.meta.url), {
       workerData: { mountpoint, flags },

@@ -62,6 +62,11 @@ export class DaemonChild {
     });
   }
 
+  /** -1: it could not be started. */
+  get pid(): number {
+    return this.child.pid ?? -1;
+  }
+
   /** Whether it has loaded itself: it serves at once when it is told to. */
   get isLoaded(): boolean {
     return this.hasWaited;

@@ -16,7 +16,7 @@ import type { Succession } from '../fuse/kernel-driver.js';
 import { toWire } from './control-protocol.js';
 import { serve, type DaemonEnd, type LiveMount } from './daemon.js';
 import type { MountSettings } from './settings.js';
-import { DEVICE_DESCRIPTOR, type DaemonReport, type ServeOrder } from './supervision.js';
+import { DEVICE_DESCRIPTOR, type ConnectedFacts, type DaemonReport, type ServeOrder } from './supervision.js';
 import { SupervisorLink } from './supervisor-link.js';
 
 /** How long open connections may keep an ended daemon alive. */
@@ -43,6 +43,8 @@ export interface Supervised {
   /** How the daemon before this one ended; null for the first. */
   readonly predecessor: string | null;
   report(report: DaemonReport): void;
+  /** Gives it a copy of a device that it did not open; false: it could take none. */
+  shareDevice(facts: ConnectedFacts & { readonly descriptor: number }): Promise<boolean>;
   /** Whether it is there to hear it. */
   isUp(): boolean;
   /** Has a successor loaded. IO: it could not be; all is as before. */
@@ -100,6 +102,7 @@ function supervisedBy(order: ServeOrder, link: SupervisorLink): Supervised {
     resent,
     predecessor,
     report: (report) => void link.tell(report),
+    shareDevice: (facts) => link.shareDevice(facts),
     isUp: () => link.isUp,
     prepareSuccessor: (program) => link.prepareSuccessor(program),
     makeWay: () => process.kill(process.pid, 'SIGKILL'),

@@ -5,6 +5,7 @@
  */
 import type { Connection } from '../fuse/device.js';
 import type { Succession } from '../fuse/kernel-driver.js';
+import { mountsByItself } from '../fuse/fusermount.js';
 import type { RecordDatabase } from '../fuse/request-records.js';
 import type { SupervisorHandle } from './daemon.js';
 import type { Supervised } from './daemon-process.js';
@@ -14,10 +15,11 @@ export class DaemonSuccession implements Succession, SupervisorHandle {
   readonly connection: Connection | null;
   readonly resent: Succession['resent'];
   private state: { readonly database: RecordDatabase; readonly log: string } | undefined;
+  /** Of the connection that others hold too. */
   private agreed: Connection | null;
 
   private constructor(
-    readonly descriptor: number,
+    readonly descriptor: number | undefined,
     private readonly supervised: Supervised,
   ) {
     this.pid = supervised.supervisorPid;
@@ -26,9 +28,10 @@ export class DaemonSuccession implements Succession, SupervisorHandle {
     this.agreed = supervised.connection;
   }
 
-  /** undefined: nobody has started this daemon, or not with a device that both hold. */
+  /** undefined: nobody has started this daemon, or not with the device that it needs. */
   static of(supervised: Supervised | undefined): DaemonSuccession | undefined {
-    return supervised?.device === undefined ? undefined : new DaemonSuccession(supervised.device, supervised);
+    if (supervised === undefined || (supervised.device === undefined && mountsByItself())) return undefined;
+    return new DaemonSuccession(supervised.device, supervised);
   }
 
   /** The state's database, and the path of the log. */
@@ -40,14 +43,19 @@ export class DaemonSuccession implements Succession, SupervisorHandle {
     return this.opening().database;
   }
 
-  /** Whether another daemon can follow: the kernel sends requests again. */
+  /** Whether another daemon can follow: the kernel sends requests again, and the supervisor has the device. */
   get isSecured(): boolean {
     return this.agreed?.negotiated.canResend === true;
   }
 
-  connected(connection: Connection): void {
+  async connected(connection: Connection, descriptor: number): Promise<void> {
+    const { log } = this.opening();
+    if (this.descriptor === undefined) {
+      if (!(await this.supervised.shareDevice({ connection, log, descriptor }))) return;
+    } else {
+      this.supervised.report({ kind: 'connected', connection, log, descriptor: null });
+    }
     this.agreed = connection;
-    this.supervised.report({ kind: 'connected', connection, log: this.opening().log });
   }
 
   succumb(): void {

@@ -1,7 +1,8 @@
 /**
  * Which mounts live on this host, so that a verb that is given a mountpoint finds the daemon and the repository.
  *
- * One small file per mountpoint, named after its hash, in /run/lazydisk (root) or $XDG_RUNTIME_DIR/lazydisk. An entry names
+ * One small file per mountpoint, named after its hash, in /run/lazydisk (root) or $XDG_RUNTIME_DIR/lazydisk; where a user has no such folder
+ * (no login), beside his state directories, since nobody else can write there. An entry names
  * the daemon by pid and start time, and so its supervisor; when both are gone the entry is stale: it is ignored, and removed by
  * whoever may. While only the daemon is gone, the next one is about to take its place.
  * Entries hold no secrets and are readable by everyone; the control socket that they name is not. The daemon removes its
@@ -14,6 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import * as z from 'zod';
 import { replaceFile } from './files.js';
 import { isRunning } from './processes.js';
+import { defaultStateRoot } from './state-directory.js';
 
 /** Environment variable that moves the registry (tests, hosts without /run). */
 export const RUNTIME_VARIABLE = 'LAZYDISK_RUNTIME_DIR';
@@ -51,7 +53,11 @@ export class Registry {
     if (chosen !== undefined && chosen !== '') return Registry.in(chosen);
     const system = '/run/lazydisk';
     if (uid === 0) return Registry.in(system);
-    const own = join(environment['XDG_RUNTIME_DIR'] ?? `/tmp/lazydisk-${String(uid)}`, 'lazydisk');
+    const runtime = environment['XDG_RUNTIME_DIR'];
+    const own =
+      runtime === undefined || runtime === ''
+        ? join(defaultStateRoot(uid, environment), 'run')
+        : join(runtime, 'lazydisk');
     return new Registry(own, [own, system]);
   }
 

@@ -10,14 +10,14 @@ import type { WireError } from './control-protocol.js';
 import type { MountSettings } from './settings.js';
 import type { Resent } from './succession.js';
 
-/** The descriptor of /dev/fuse in every daemon that a supervisor has started. */
+/** The descriptor of /dev/fuse in every daemon that a supervisor has started, but for the first one of a user who is not root. */
 export const DEVICE_DESCRIPTOR = 4;
 
 /** From the supervisor to a daemon, once, at its start. */
 export interface ServeOrder {
   readonly kind: 'serve';
   readonly settings: MountSettings;
-  /** The supervisor has opened /dev/fuse: it is open under DEVICE_DESCRIPTOR. */
+  /** The supervisor has the device: it is open under DEVICE_DESCRIPTOR. */
   readonly hasDevice: boolean;
   readonly supervisorPid: number;
   /** What the first daemon agreed with the kernel; null: there is no mount yet. */
@@ -32,14 +32,26 @@ export type SupervisorWord =
   /** As a SIGTERM to the daemon itself. */
   | { readonly kind: 'end' }
   /** What became of the successor that was asked for: it waits to serve (null), or why it does not. */
-  | { readonly kind: 'successor'; readonly failure: string | null };
+  | { readonly kind: 'successor'; readonly failure: string | null }
+  /** Whether it has a copy of the device that the daemon brought. */
+  | { readonly kind: 'device'; readonly isHeld: boolean };
+
+/** What the daemons after this one need to know. */
+export interface ConnectedFacts {
+  readonly connection: Connection;
+  readonly log: string;
+}
 
 /** From a daemon to its supervisor. */
 export type DaemonReport =
   /** Loaded, and ready for its order. */
   | { readonly kind: 'waiting' }
   /** The kernel is served from now on; whoever has this can go on serving it. */
-  | { readonly kind: 'connected'; readonly connection: Connection; readonly log: string }
+  | (ConnectedFacts & {
+      readonly kind: 'connected';
+      /** Where the daemon has the device, when the supervisor is to take a copy; null: it has it. */
+      readonly descriptor: number | null;
+    })
   | { readonly kind: 'ready'; readonly outcome: DaemonOutcome }
   | { readonly kind: 'failed'; readonly error: WireError }
   /** Start `program`, to take my place; I serve on meanwhile, and am told what became of it. */

@@ -3,7 +3,7 @@
  */
 import { LazydiskError } from '../../lib/util/errors.js';
 import { mountSettingsSchema } from './settings.js';
-import type { DaemonReport, ServeOrder, SupervisorWord } from './supervision.js';
+import type { ConnectedFacts, DaemonReport, ServeOrder, SupervisorWord } from './supervision.js';
 
 /** A signal to a whole group reaches the daemon twice, once through its supervisor: within this time they are one. */
 const SAME_SIGNAL_MS = 1000;
@@ -13,6 +13,7 @@ export class SupervisorLink {
   private onEnd: (() => void) | undefined;
   /** Who waits for a successor to be loaded; told why it was not. */
   private onSuccessor: ((failure: string | null) => void) | undefined;
+  private onDevice: ((isHeld: boolean) => void) | undefined;
 
   constructor(private readonly pipe: NodeJS.Process = process) {}
 
@@ -41,6 +42,10 @@ export class SupervisorLink {
           this.onSuccessor?.(message.failure);
           return;
         }
+        if (message.kind === 'device') {
+          this.onDevice?.(message.isHeld);
+          return;
+        }
         const parsed = mountSettingsSchema.safeParse(message.settings);
         if (parsed.success) resolve({ ...message, settings: parsed.data });
         else reject(new LazydiskError('USAGE', `The settings of the mount are wrong: ${parsed.error.message}`));
@@ -61,6 +66,17 @@ export class SupervisorLink {
     if (failure === null) return;
     throw new LazydiskError('IO', `The new daemon could not be started (${failure}): the one that serves goes on.`, {
       facts: { program, how: failure },
+    });
+  }
+
+  /** Has the supervisor take a copy of the device; false: it could not, or is gone. */
+  shareDevice(facts: ConnectedFacts & { readonly descriptor: number }): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.onDevice = resolve;
+      this.pipe.once('disconnect', () => {
+        resolve(false);
+      });
+      void this.tell({ kind: 'connected', ...facts });
     });
   }
 

@@ -10,6 +10,9 @@
  * A restart loads the successor first, and ends the daemon only when that waits to serve; a program that then fails to serve all the
  * same is followed by the one that did.
  *
+ * A user who is not root can't mount with a device of his own: fusermount3 gives one to the daemon, and the supervisor takes a copy of it
+ * then. Only for that it loads koffi, when the mount is there.
+ *
  * Before the first daemon was ready there is nothing to save: its failure is the command's, and the supervisor ends. A mount
  * whose kernel can't send requests again (before Linux 6.9) dies with its daemon too, by the close of the device.
  */
@@ -36,7 +39,7 @@ type Circumstances = Pick<ServeOrder, 'resent' | 'predecessor'>;
 const FIRST: Circumstances = { resent: 'serve', predecessor: null };
 
 class Supervisor implements DaemonEvents {
-  private readonly device = openDevice();
+  private device = openDevice();
   private settings: ServeOrder['settings'] | undefined;
   private connection: ServeOrder['connection'] = null;
   private log: string | undefined;
@@ -82,6 +85,8 @@ class Supervisor implements DaemonEvents {
       case 'connected':
         this.connection = report.connection;
         this.log = report.log;
+        // A daemon of an earlier version says nothing of it, and has none of its own.
+        if (typeof report.descriptor === 'number') void this.copyDevice(daemon, report.descriptor);
         return;
       case 'ready':
         if (this.state === 'starting') this.tell(report);
@@ -128,6 +133,10 @@ class Supervisor implements DaemonEvents {
       this.note('The daemon died, and this kernel can’t send requests again: the mount is given up.', { how });
       return this.leave(1);
     }
+    if (this.device === undefined) {
+      this.note('The daemon died, and the device with it: the mount is given up.', { how });
+      return this.leave(1);
+    }
     const servedMs = this.servedSinceMs === undefined ? 0 : performance.now() - this.servedSinceMs;
     this.servedSinceMs = undefined;
     // A program that has never served is no match for the one that has.
@@ -149,6 +158,18 @@ class Supervisor implements DaemonEvents {
     setTimeout(() => {
       this.follow({ resent, predecessor });
     }, next.delayMs);
+  }
+
+  /** The device of a user who is not root comes with the mount, to the daemon. */
+  private async copyDevice(daemon: DaemonChild, descriptor: number): Promise<void> {
+    try {
+      const { copyDescriptor } = await import('../../lib/util/descriptors.js');
+      this.device = copyDescriptor(daemon.pid, descriptor);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.note('The device can’t be held beside the daemon: the mount will end with it.', { reason });
+    }
+    daemon.tell({ kind: 'device', isHeld: this.device !== undefined });
   }
 
   /** The successor takes its place if one waits, else another daemon of the program that served last. */
@@ -239,8 +260,9 @@ class Supervisor implements DaemonEvents {
   }
 }
 
-/** undefined: the daemon will say why not. */
+/** undefined: the daemon will say why not, or brings one of its own. */
 function openDevice(): number | undefined {
+  if (process.geteuid?.() !== 0) return undefined;
   try {
     return openSync('/dev/fuse', 'r+');
   } catch {

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isRunning, startTicksOf, thisProcess } from '../../mount/service/processes.js';
 import { Registry, type RegistryEntry } from '../../mount/service/registry.js';
 
@@ -36,6 +36,13 @@ test('a live mount is found by its mountpoint and listed', async () => {
   expect(await registry.find('/mnt/a b')).toEqual(entry());
   expect((await registry.list()).map(({ mountpoint }) => mountpoint).sort()).toEqual(['/mnt/a b', '/other']);
   expect(await registry.find('/mnt')).toBeUndefined();
+});
+
+test('a user without a login keeps it where nobody else can write', () => {
+  const folderOf = (environment: NodeJS.ProcessEnv) => dirname(Registry.forUser(1000, environment).entryPath('/mnt'));
+  expect(folderOf({ XDG_RUNTIME_DIR: '/run/user/1000' })).toBe('/run/user/1000/lazydisk');
+  expect(folderOf({ XDG_STATE_HOME: '/home/anna/states' })).toBe('/home/anna/states/lazydisk/run');
+  expect(folderOf({ XDG_RUNTIME_DIR: '', XDG_STATE_HOME: '/s' })).toBe('/s/lazydisk/run');
 });
 
 test('entries can be read by other users', async () => {

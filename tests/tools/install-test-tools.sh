@@ -8,6 +8,7 @@ declare -A needs=(
   [fio]=fio [qemu-img]=qemu-utils [qemu-io]=qemu-utils [qemu-system-x86_64]=qemu-system-x86 [mmdebstrap]=mmdebstrap
   [extlinux]=extlinux [sfdisk]=fdisk [mke2fs]=e2fsprogs [e2fsck]=e2fsprogs [setpriv]=util-linux [losetup]=mount
   [groff]=groff-base [zsh]=zsh [lintian]=lintian
+  [fusermount3]=fuse3
   [libvirtd]=libvirt-daemon [virsh]=libvirt-clients [virt-install]=virtinst
 )
 missing=()
