@@ -74,7 +74,7 @@ interface Launched {
 
   const dd = (words: string): Promise<Ended> => asNobody('sh', '-c', `dd status=none ${words}`);
 
-  // S59
+  // S80
   test('mounts, writes, and loses nothing when the daemon dies', async () => {
     const mounted = await mount();
     expect(mounted).toMatchObject({ survivable: true, stateDirectory: expect.stringContaining(`${folder}/states/`) });
