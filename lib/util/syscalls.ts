@@ -129,7 +129,7 @@ export function prctl(option: number, a = 0, b = 0, c = 0, d = 0): number {
 export function tryLock(descriptor: number): boolean {
   if (C.flock(descriptor, LOCK_EX | LOCK_NB) === 0) return true;
   if (koffi.errno() === constants.errno.EWOULDBLOCK) return false;
-  return fail('flock', `descriptor ${String(descriptor)}`);
+  return failedCall('flock', `descriptor ${String(descriptor)}`);
 }
 
 /** Note that this moves the descriptor's own position: use it only on descriptors that are read and written by position. */
