@@ -18,8 +18,8 @@ SHELL := /bin/bash
 .PHONY: bench bench-build bench-cold bench-hot bench-commit bench-many bench-report bench-docs
 
 SOURCES := $(shell find lib mount -name '*.ts' 2>/dev/null)
-# What needs root, a mount, an S3 server or the whole program.
-NOT_UNIT := '/tests/(mounted|guest|torture)/' '\.mounted\.test\.ts$$' '/tests/store/(s3-store|test-tools)\.' '/tests/cli/(s3-errors|repository-verbs)\.'
+# What needs root, a mount, an S3 server, the whole program or others than Node.
+NOT_UNIT := '/tests/(mounted|guest|torture|disks)/' '\.mounted\.test\.ts$$' '/tests/store/(s3-store|test-tools)\.' '/tests/cli/(s3-errors|repository-verbs)\.'
 JEST := NODE_OPTIONS=--experimental-vm-modules npx jest
 
 build: dist/.built

@@ -1,11 +1,13 @@
 /**
- * Import: a raw disk becomes the next snapshot of an image, or the first of a new one.
+ * Import: a disk, wherever it comes from (lib/disks), becomes the next snapshot of an image, or the first of a new one.
  *
  * Holes are skipped, unchanged chunks of an existing image are not uploaded, nothing is visible until the record is
  * published as the last step. When somebody else publishes the number first, the next one is taken: the content is whole by
  * itself. An image that somebody is writing is refused: the head there stands on an older base and its commit would lose.
  */
-import type { Readable } from 'node:stream';
+import type { ImageSource, Intake } from '../disks/image-source.js';
+import type { OpenOptions } from '../disks/open-options.js';
+import { openSource, type DiskLocation } from '../disks/open-source.js';
 import { randomId } from '../format/checksums.js';
 import { MAX_IMAGE_BYTES, type Bytes } from '../format/geometry.js';
 import { assertImageName } from '../format/keys.js';
@@ -15,28 +17,22 @@ import { hasCode, LazydiskError } from '../util/errors.js';
 import { startStopwatch } from '../util/stopwatch.js';
 import type { ImageListing, KnownPlaces, Repository, TreeReader, WrittenSnapshot } from './api.js';
 import { imageExists } from './clone.js';
-import { openFileSource, streamSource, type ImageSource } from './image-source.js';
 import { noKnownPlaces } from './known-places.js';
 import { lockedError } from './locks.js';
 
 /** How often the next number is tried when others publish at the same time. */
 const PUBLISH_ATTEMPTS = 8;
 
-export interface ImportOptions {
-  readonly source:
-    | { readonly kind: 'file'; readonly path: string }
-    | { readonly kind: 'stream'; readonly stream: Readable; readonly name?: string };
+export interface ImportOptions extends Omit<OpenOptions, 'onIntake'> {
+  readonly source: DiskLocation;
   readonly image: string;
   readonly label?: string | undefined;
   /** EXISTS when the image lives already. */
   readonly newOnly?: boolean | undefined;
-  /** `raw` insists: the beginning of the file is not looked at. */
-  readonly format?: 'raw' | undefined;
   readonly known?: KnownPlaces | undefined;
   readonly trees?: TreeReader | undefined;
   /** Who does it; a fresh random id by default. */
   readonly writerId?: RandomId | undefined;
-  readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: ImportProgress) => void) | undefined;
 }
 
@@ -45,6 +41,8 @@ export interface ImportProgress {
   /** null while it is not known (a stream). */
   readonly totalBytes: Bytes | null;
   readonly uploadedBytes: Bytes;
+  /** How far something is that is read in order: packed, from a server, or for its checksum. null: read by position. */
+  readonly intake: Intake | null;
 }
 
 export interface ImportResult {
@@ -59,8 +57,8 @@ export interface ImportResult {
 }
 
 /**
- * USAGE (name, label, another format), EXISTS (newOnly), LOCKED, NOT_FOUND (the file), CONFLICT (it changed while it was
- * read), TOO_LARGE, IO, ABORTED, and the errors of the store.
+ * USAGE (name, label), EXISTS (newOnly), LOCKED, CONFLICT (the image changed meanwhile), ABORTED, what `openSource` and its chunks
+ * throw, and the errors of the store.
  */
 export async function importImage(repository: Repository, options: ImportOptions): Promise<ImportResult> {
   const { image, label = '', signal } = options;
@@ -72,9 +70,10 @@ export async function importImage(repository: Repository, options: ImportOptions
   const listing = await freeListing(repository, options);
   const base = await newestRecord(repository, listing, signal);
   const chunkSizeBytes = base?.chunkSizeBytes ?? repository.defaultChunkSizeBytes;
-  const source = await openSource(options);
+  const progress = new Progress(options.onProgress);
+  const source = await openSource(options.source, { ...options, onIntake: (intake) => progress.take(intake) });
   try {
-    const written = await writeChunks(repository, source, base, chunkSizeBytes, options);
+    const written = await writeChunks(repository, source, base, chunkSizeBytes, options, progress);
     const record: SnapshotRecord = {
       formatVersion: 1,
       requires: written.requires,
@@ -98,20 +97,15 @@ export async function importImage(repository: Repository, options: ImportOptions
   }
 }
 
-function openSource({ source, format }: ImportOptions): ImageSource | Promise<ImageSource> {
-  const raw = format === 'raw';
-  if (source.kind === 'file') return openFileSource(source.path, raw);
-  return streamSource(source.stream, source.name ?? 'standard input', raw);
-}
-
 async function writeChunks(
   repository: Repository,
   source: ImageSource,
   base: SnapshotRecord | null,
   chunkSizeBytes: Bytes,
   options: ImportOptions,
+  progress: Progress,
 ): Promise<WrittenSnapshot> {
-  const { signal, onProgress } = options;
+  const { signal } = options;
   const writer = repository.writeSnapshot({
     chunkSizeBytes,
     sizeBytes: source.sizeBytes ?? MAX_IMAGE_BYTES,
@@ -120,12 +114,7 @@ async function writeChunks(
     trees: options.trees ?? repository.trees(),
     signal,
     onRead: (bytes) => source.giveBack(bytes),
-    onProgress: ({ processedBytes, uploadedBytes }) =>
-      onProgress?.({
-        processedBytes: Math.min(processedBytes, source.sizeBytes ?? processedBytes),
-        totalBytes: source.sizeBytes,
-        uploadedBytes,
-      }),
+    onProgress: ({ processedBytes, uploadedBytes }) => progress.write(processedBytes, source.sizeBytes, uploadedBytes),
   });
   try {
     let chunk = 0;
@@ -134,6 +123,24 @@ async function writeChunks(
   } catch (error) {
     await writer.abandon();
     throw error;
+  }
+}
+
+/** What is read and what is written are told together. */
+class Progress {
+  #now: ImportProgress = { processedBytes: 0, totalBytes: null, uploadedBytes: 0, intake: null };
+
+  constructor(private readonly report: ImportOptions['onProgress']) {}
+
+  take(intake: Intake): void {
+    this.#now = { ...this.#now, intake };
+    this.report?.(this.#now);
+  }
+
+  write(processedBytes: Bytes, totalBytes: Bytes | null, uploadedBytes: Bytes): void {
+    processedBytes = Math.min(processedBytes, totalBytes ?? processedBytes);
+    this.#now = { ...this.#now, processedBytes, totalBytes, uploadedBytes };
+    this.report?.(this.#now);
   }
 }
 

@@ -1,9 +1,9 @@
-/** `lazydisk import`: a raw disk becomes an image, or the next snapshot of one. */
-import { importImage, type ImportOptions } from '../../lib/repository/import.js';
+/** `lazydisk import`: a disk, as it comes, becomes an image, or the next snapshot of one. */
+import { importImage, type ImportOptions, type ImportProgress } from '../../lib/repository/import.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { parseImageReference } from './image-reference.js';
 import { formatDuration } from './output.js';
-import { ProgressLine } from './progress.js';
+import { ProgressLine, type ProgressState } from './progress.js';
 import { formatSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
 import { MAX_UPLOAD } from './common-options.js';
@@ -12,9 +12,10 @@ import { resolveWhere } from './where.js';
 
 export const importVerb = defineVerb({
   command: 'import <where> <file> <image>',
-  summary: 'Store a raw disk as a new image, or as the next snapshot of an image',
+  summary: 'Store a disk as a new image, or as the next snapshot of an image',
   examples: [
     ['import s3://images/prod debian-12.raw debian-12', 'a raw file; holes are skipped'],
+    ['import s3://images/prod debian-12.qcow2 debian-12', 'also vmdk, vhdx, vhd and vdi, and raw.xz, .gz, .zst'],
     ['import /mnt debian-12.raw debian-12 --label "June"', 'into the repository of a mount'],
     ['import file:///srv/images - vm < disk.raw', 'from standard input'],
   ],
@@ -24,7 +25,8 @@ export const importVerb = defineVerb({
       .positional('file', {
         type: 'string',
         demandOption: true,
-        describe: 'raw disk image, block device, or - for stdin',
+        describe:
+          'disk image (raw, qcow2, vmdk, vhdx, vhd, vdi; also packed by gzip, xz, zstd), block device, or - for stdin',
       })
       .positional('image', { type: 'string', demandOption: true, describe: 'name of the image' })
       .option('label', { type: 'string', describe: 'a few words to find the snapshot by' })
@@ -33,12 +35,20 @@ export const importVerb = defineVerb({
         choices: ['raw'] as const,
         describe: 'insist that the file is raw, whatever it begins with',
       })
+      .option('sha256', { type: 'string', describe: 'import nothing unless the file, as it is, has this SHA-256' })
+      .option('sha512', { type: 'string', describe: 'the same with SHA-512' })
+      .option('follow', {
+        type: 'boolean',
+        default: false,
+        describe: 'also read other files that the disk refers to (backing files, extents)',
+      })
       .option('max-upload', MAX_UPLOAD),
   run: async (options, { output, registry, environment }) => {
     const reference = parseImageReference(options.image);
     if (reference.snapshot.kind !== 'none') {
       throw new LazydiskError('USAGE', `import makes the next snapshot, so it takes a name, not ${options.image}.`);
     }
+    const checksum = checksumOf(options);
     const { repository: address } = await resolveWhere(options.where, options.endpoint, registry);
     const startedMs = Date.now();
     const progress = new ProgressLine(output, `importing ${reference.image}`);
@@ -63,9 +73,10 @@ export const importVerb = defineVerb({
             label: options.label,
             newOnly: options.new,
             format: options.format,
-            onProgress: ({ processedBytes, totalBytes, uploadedBytes }) => {
-              const extra = `${formatSize(uploadedBytes)} uploaded`;
-              progress.update({ doneBytes: processedBytes, totalBytes: totalBytes ?? undefined, extra });
+            checksum,
+            follow: options.follow,
+            onProgress: (state) => {
+              progress.update(shown(state));
             },
           });
         }),
@@ -82,3 +93,31 @@ export const importVerb = defineVerb({
     }
   },
 });
+
+type Checksum = NonNullable<ImportOptions['checksum']>;
+
+/** USAGE: both, or not as many digits as the algorithm has. */
+function checksumOf({
+  sha256,
+  sha512,
+}: Readonly<Record<Checksum['algorithm'], string | undefined>>): Checksum | undefined {
+  if (sha256 !== undefined && sha512 !== undefined) {
+    throw new LazydiskError('USAGE', 'One of --sha256 and --sha512 is enough.');
+  }
+  if (sha512 !== undefined) return { algorithm: 'sha512', hex: digits(sha512, '--sha512', 128) };
+  return sha256 === undefined ? undefined : { algorithm: 'sha256', hex: digits(sha256, '--sha256', 64) };
+}
+
+function digits(text: string, option: string, count: number): string {
+  const hex = text.trim().toLowerCase();
+  if (/^[0-9a-f]+$/.test(hex) && hex.length === count) return hex;
+  throw new LazydiskError('USAGE', `${option} takes ${String(count)} hexadecimal digits, not ${JSON.stringify(text)}.`);
+}
+
+/** What is read in order is measured by what has come of it; the rest by the place in the image. */
+function shown({ processedBytes, totalBytes, uploadedBytes, intake }: ImportProgress): ProgressState {
+  const extra = `${formatSize(uploadedBytes)} uploaded`;
+  if (totalBytes !== null && processedBytes > 0) return { doneBytes: processedBytes, totalBytes, extra };
+  if (intake !== null) return { doneBytes: intake.doneBytes, totalBytes: intake.totalBytes ?? undefined, extra };
+  return { doneBytes: processedBytes, totalBytes: totalBytes ?? undefined, extra };
+}

@@ -1,0 +1,111 @@
+/**
+ * Decides how something becomes the chunks of an image.
+ *
+ * A file that can be read by position is looked at: raw, it is read as it is; a container, QEMU serves it. Everything else is bytes that
+ * come once (`open-input.ts`).
+ */
+import { constants, type BigIntStats } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import type { Bytes } from '../format/geometry.js';
+import { errnoOf, LazydiskError, messageOf } from '../util/errors.js';
+import { ContainerSource, type Ground } from './container-source.js';
+import { FileSource, sizeOf } from './file-source.js';
+import { changedError, type ImageSource } from './image-source.js';
+import { hashed, streamInput, taken, type Checksum } from './input.js';
+import type { OpenOptions } from './open-options.js';
+import { openInput, tarError } from './open-input.js';
+import { readContainer } from './qemu.js';
+import { recogniseEnd, recogniseStart, SIGNATURE_BYTES, type Recognised } from './signatures.js';
+
+/** What is read of a file at once where it is read in order. */
+const PIECE_BYTES = 1024 * 1024;
+
+/** Where a disk is. */
+export type DiskLocation =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'stream'; readonly stream: Readable; readonly name?: string };
+
+/** USAGE, NOT_FOUND (the file), UNSUPPORTED (a program is missing), DAMAGED, BUSY, TOO_LARGE, IO, NO_SPACE, CONFLICT, ABORTED. */
+export async function openSource(location: DiskLocation, options: OpenOptions = {}): Promise<ImageSource> {
+  if (location.kind === 'file') return openFile(location.path, options);
+  const name = location.name ?? 'standard input';
+  return openInput(streamInput(location.stream, name), name, null, options);
+}
+
+async function openFile(path: string, options: OpenOptions): Promise<ImageSource> {
+  const file = await open(path, constants.O_RDONLY).catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  try {
+    const stat = await file.stat({ bigint: true });
+    if (stat.isDirectory()) throw new LazydiskError('USAGE', `${path} is a folder; a disk image was expected.`);
+    if (stat.isFIFO() || stat.isCharacterDevice() || stat.isSocket()) {
+      return await openInput(streamInput(file.createReadStream(), path), path, null, options);
+    }
+    return await openPositioned(file, stat, path, options);
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function openPositioned(
+  file: FileHandle,
+  stat: BigIntStats,
+  path: string,
+  options: OpenOptions,
+): Promise<ImageSource> {
+  const sizeBytes = await sizeOf(stat);
+  const modifiedNs = stat.isBlockDevice() ? null : stat.mtimeNs;
+  const found = options.format === 'raw' ? ({ kind: 'raw' } as const) : await recognise(file, sizeBytes);
+  if (found.kind === 'packed') {
+    const stream = file.createReadStream({ start: 0, highWaterMark: PIECE_BYTES });
+    return openInput(streamInput(stream, path), path, sizeBytes, options);
+  }
+  if (found.kind === 'tar') throw tarError(path);
+  // Before any of it is used; that it is changed later shows by its time.
+  if (options.checksum !== undefined) await verify(file, path, sizeBytes, options.checksum, options);
+  if (found.kind === 'raw') return new FileSource(file, path, sizeBytes, modifiedNs);
+  const at = { path, isDevice: stat.isBlockDevice() };
+  const disk = await readContainer({ name: path, at, driver: found.driver }, options.follow ?? false);
+  return new ContainerSource(disk, path, groundOf(file, path, modifiedNs));
+}
+
+/** Reads a file to its end, for its checksum alone. DAMAGED. */
+async function verify(
+  file: FileHandle,
+  path: string,
+  sizeBytes: Bytes,
+  checksum: Checksum,
+  options: OpenOptions,
+): Promise<void> {
+  const stream = file.createReadStream({ start: 0, highWaterMark: PIECE_BYTES, autoClose: false });
+  const bytes = hashed(taken(streamInput(stream, path), sizeBytes, options), path, checksum);
+  for await (const piece of bytes) void piece;
+}
+
+function groundOf(file: FileHandle, path: string, modifiedNs: bigint | null): Ground {
+  return {
+    async assertUnchanged() {
+      if (modifiedNs !== null && (await file.stat({ bigint: true })).mtimeNs !== modifiedNs) throw changedError(path);
+    },
+    close: () => file.close(),
+  };
+}
+
+async function recognise(file: FileHandle, sizeBytes: Bytes): Promise<Recognised> {
+  const start = Buffer.alloc(Math.min(SIGNATURE_BYTES, sizeBytes));
+  await file.read(start, 0, start.length, 0);
+  const found = recogniseStart(start);
+  if (found.kind !== 'raw' || sizeBytes < SIGNATURE_BYTES) return found;
+  const end = Buffer.alloc(SIGNATURE_BYTES);
+  await file.read(end, 0, end.length, sizeBytes - SIGNATURE_BYTES);
+  return recogniseEnd(end);
+}
+
+function unreadable(path: string, error: unknown): LazydiskError {
+  const code = errnoOf(error) === 'ENOENT' ? 'NOT_FOUND' : 'USAGE';
+  const reason = errnoOf(error) === 'ENOENT' ? 'does not exist' : `can't be opened: ${messageOf(error)}`;
+  return new LazydiskError(code, `${path} ${reason}.`, { cause: error });
+}
