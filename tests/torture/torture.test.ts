@@ -7,7 +7,7 @@
  * a second host that has nothing. It prints what it did, as one line of JSON.
  */
 import { expect, test } from '@jest/globals';
-import { mkdir, readFile, rm, stat, statfs } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
 import { checksumOf, readRange, seededRandom } from '../helpers/contents.js';
@@ -15,10 +15,11 @@ import { randomFaults, startFaultyProxy, type WireFault } from '../helpers/fault
 import { bootGuest, guestImage } from '../helpers/guest.js';
 import { commit, importFile, MIB, repositoryWithImage } from '../helpers/images.js';
 import { type MountedTest, mountRepository } from '../helpers/mounts.js';
-import { must, start } from '../helpers/processes.js';
+import { start } from '../helpers/processes.js';
 import { lazydisk, mustLazydisk } from '../helpers/program.js';
 import { guestState, qmp } from '../helpers/qmp.js';
 import { describeS3, s3Endpoint, through } from '../helpers/repositories.js';
+import { SmallDisk } from '../helpers/small-disk.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 import { passed, waitFor } from '../helpers/waiting.js';
 
@@ -65,29 +66,11 @@ const counts = {
   mismatches: 0,
 };
 
-/** A small file system of its own for the state directory, so that it can be full. */
-async function stateDisk(): Promise<string> {
-  const folder = temporaryFolder('torture');
-  const file = join(folder, 'disk');
-  const disk = join(folder, 'state');
-  await must('truncate', ['-s', String(STATE_DISK_BYTES), file]);
-  await must('mkfs.ext4', ['-q', '-F', file]);
-  await mkdir(disk);
-  await must('mount', ['-o', 'loop', file, disk]);
-  undoLater(async () => {
-    await must('umount', [disk]);
-  });
-  return disk;
-}
-
 /** All that is free on the disk but a little is taken for a while. */
-async function fillDisk(disk: string, forMs: number): Promise<void> {
-  const { bavail, bsize } = await statfs(disk);
-  const balloon = join(disk, 'balloon');
-  const bytes = Math.max(0, bavail * bsize - MIB);
-  await must('fallocate', ['-l', String(bytes + 1), balloon]).catch(() => undefined);
+async function fillDisk(disk: SmallDisk, forMs: number): Promise<void> {
+  await disk.fill(MIB);
   await passed(forMs);
-  await rm(balloon, { force: true });
+  await disk.makeRoom();
 }
 
 /** Boots the image again and again until `isOver`; a guest that was stopped by an error goes on. */
@@ -169,12 +152,12 @@ describeS3('everything at once', () => {
       });
       await importFile(repository, await guestImage(), 'debian-12');
       await mustLazydisk(['clone', repository.url, 'debian-12', 'vm'], { env: repository.env });
-      const disk = await stateDisk();
+      const disk = await SmallDisk.mount(STATE_DISK_BYTES);
       const proxy = await startFaultyProxy(s3Endpoint());
       undoLater(proxy.close);
       const mounted = await mountRepository({
         repository: through(repository, proxy.url),
-        stateDirectory: join(disk, 'state'),
+        stateDirectory: join(disk.folder, 'state'),
         options: ['--cache-size', '64M', '--timeout', String(TIMEOUT_S), '--fill', 'idle', '--profile', 'auto'],
       });
       const models = Array.from({ length: WRITERS }, (_, lane) => join(temporaryFolder('model'), String(lane)));
