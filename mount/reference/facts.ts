@@ -100,6 +100,7 @@ function recordVerb(command: string, summary: string, declare: (own: Argv<Common
     },
     // What only yargs needs to know.
     epilogue: () => recorder,
+    parserConfiguration: () => recorder,
     conflicts: () => recorder,
     implies: () => recorder,
     check: () => recorder,

@@ -45,7 +45,7 @@ async function importing(bytes: Buffer): Promise<number> {
   return pid;
 }
 
-// S81
+// S91
 test.each([
   ['SIGKILL', 'qcow2'],
   ['SIGKILL', 'xz'],

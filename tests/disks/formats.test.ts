@@ -82,7 +82,7 @@ async function expectNothingLeft(): Promise<void> {
   expect(await childrenOf(process.pid)).toEqual([]);
 }
 
-// S80, S81
+// S90, S91
 describe('a disk in a container', () => {
   test.each([
     ['qcow2', [], 10],
@@ -205,7 +205,7 @@ describe('a disk in a container', () => {
   });
 });
 
-// S80
+// S90
 describe('a packed disk', () => {
   const packers = [
     ['gzip', 'gz'],
@@ -254,7 +254,7 @@ describe('a packed disk', () => {
   });
 });
 
-// S80
+// S90
 describe('a checksum', () => {
   test('of the file as it is decides whether anything is imported, however it is read', async () => {
     const { path } = await rawDisk();
