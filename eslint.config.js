@@ -13,8 +13,21 @@ const ROOMS = {
   'mount/fuse': ['image', 'mirror', 'repository', 'store', 'format', 'util'],
   'mount/tree': ['fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
   'mount/service': ['tree', 'fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
-  'mount/cli': ['service', 'tree', 'fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
-  'mount/reference': ['cli', 'service', 'tree', 'fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
+  'mount/metrics': ['service', 'tree', 'fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
+  'mount/cli': ['metrics', 'service', 'tree', 'fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
+  'mount/reference': [
+    'cli',
+    'metrics',
+    'service',
+    'tree',
+    'fuse',
+    'image',
+    'mirror',
+    'repository',
+    'store',
+    'format',
+    'util',
+  ],
 };
 const ALL_ROOMS = Object.keys(ROOMS).map((room) => room.split('/')[1]);
 
@@ -27,6 +40,7 @@ const OWNERS = {
   '@bokuweb/zstd-wasm': ['lib/util'],
   '@smithy/core': ['lib/store'],
   'fuse-native': ['mount/fuse'],
+  'prom-client': ['mount/metrics'],
   yargs: ['mount/cli'],
 };
 

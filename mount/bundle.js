@@ -24,6 +24,8 @@ const PROGRAMS = [
   },
   { name: 'daemon-main', entry: 'mount/cli/daemon-main.ts', words: [], node: 'node', before: '' },
 ];
+/** Packages that are large, and needed once in a while: each is a file of its own. */
+const RARE = /^(minio|prom-client)$/;
 const NOT_ASCII = /[^\0-\x7f]/gu;
 /** Too small for a cache. The supervisor needs nothing but Node's own modules, and is to start as fast as Node does. */
 const SMALL = [
@@ -53,8 +55,7 @@ const common = {
         onResolve({ filter: /^\.\/binding$/ }, ({ importer }) =>
           importer.includes('/classic-level/') ? { path: 'classic-level/binding.js', external: true } : undefined,
         );
-        // Large, and needed once in a while.
-        onResolve({ filter: /^minio$/ }, () => ({ path: './minio.js', external: true }));
+        onResolve({ filter: RARE }, ({ path }) => ({ path: `./${path}.js`, external: true }));
       },
     },
   ],
@@ -64,12 +65,14 @@ rmSync(OUT, { recursive: true });
 // It has made the man page and its like (dist/share) from the parts of the command line.
 rmSync('dist/mount/reference', { recursive: true });
 await build({ ...common, entryPoints: SMALL, outdir: OUT, entryNames: '[name]' });
-await build({
-  ...common,
-  plugins: [],
-  stdin: { contents: "module.exports = require('minio');", resolveDir: '.' },
-  outfile: join(OUT, 'minio.js'),
-});
+for (const name of ['minio', 'prom-client']) {
+  await build({
+    ...common,
+    plugins: [],
+    stdin: { contents: `module.exports = require('${name}');`, resolveDir: '.' },
+    outfile: join(OUT, `${name}.js`),
+  });
+}
 await build({
   ...common,
   entryPoints: Object.fromEntries(PROGRAMS.map(({ name, entry }) => [`${name}.program`, entry])),

@@ -196,6 +196,21 @@ export interface ImageStatus {
   readonly lockIsOurs: boolean;
 }
 
+/** What this host has of an image's head: known at once, whatever the store does. Means what it does in ImageStatus. */
+export type HeadUsage = Pick<
+  ImageStatus,
+  | 'sizeBytes'
+  | 'localBytes'
+  | 'missingBytes'
+  | 'dirtyBytes'
+  | 'layerAllocatedBytes'
+  | 'layers'
+  | 'oldestUncommittedMs'
+  | 'openCount'
+  | 'committing'
+  | 'failure'
+>;
+
 /** One image of a mount: its snapshots and its head. */
 export interface Image {
   readonly name: string;
@@ -238,6 +253,11 @@ export interface Image {
   /** Also when there is none. READ_ONLY, UNREACHABLE, REFUSED. */
   dropProfile(): Promise<void>;
   status(): Promise<ImageStatus>;
+  /**
+   * Of the head, as far as this host has one; sends no request. Takes a millisecond for some gigabytes of local writes: whoever
+   * asks many images lets others have a turn in between.
+   */
+  usage(): HeadUsage | undefined;
 }
 
 /** All images of a mount. */
@@ -247,6 +267,8 @@ export interface Catalogue {
   names(signal?: AbortSignal): Promise<readonly string[]>;
   /** Asks what the first look at a mount will want to know: names, and the newest records where the images are few. */
   lookAhead(): Promise<void>;
+  /** Images whose head has files on this host or is open, ascending by name: known without the store. */
+  held(): readonly Image[];
   /** undefined: no such image. */
   find(name: string, signal?: AbortSignal): Promise<Image | undefined>;
   /** A new image (mkdir): takes its lock. EXISTS, USAGE (name), READ_ONLY, UNREACHABLE. */

@@ -158,6 +158,11 @@ class LocalCatalogue implements Catalogue, ImageViews {
     return image;
   }
 
+  held(): readonly LocalImage[] {
+    const held = [...this.images.values()].filter((image) => image.usesHost);
+    return held.sort((one, other) => (one.name < other.name ? -1 : 1));
+  }
+
   async find(name: string, signal?: AbortSignal): Promise<LocalImage | undefined> {
     if (!isImageName(name)) return undefined;
     const known = this.images.get(name);

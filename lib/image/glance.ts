@@ -10,6 +10,7 @@ import type { Base } from './base.js';
 import { chunksOf } from './boot-profile.js';
 import { ownBase, parentOf } from './head-record.js';
 import type { LocalHead } from './head.js';
+import { headUsage, snapshotUsage } from './head-usage.js';
 import type { Layer } from './layer.js';
 import { chunksPerCell, orderCells, takePicture, type ImagePicture, type PictureSubject } from './picture.js';
 import type { FirstReads, ImageGlance } from './views.js';
@@ -35,21 +36,14 @@ export function glanceAt(
   const origin = head?.isLocal === true ? parentOf(head.record) : null;
   return {
     image,
-    sizeBytes: head?.sizeBytes() ?? base?.tree.sizeBytes ?? 0,
+    ...(head === undefined ? snapshotUsage(base?.tree, base) : headUsage(head)),
     chunkSizeBytes: base?.tree.chunkSizeBytes ?? 0,
     baseNumber: (head === undefined ? snapshotNumber : ownBase(head.record)?.number) ?? null,
     localCloneOf: origin && { image: origin.image, number: origin.number },
-    localBytes: base?.localBytes() ?? 0,
-    missingBytes: base?.missingBytes() ?? 0,
     touchedChunks: base?.touches.count() ?? 0,
     fill: base === undefined ? 'off' : attendances.fillState(base),
     hydrating,
-    dirtyBytes: head?.disk.dirtyBytes() ?? 0,
-    layers: head?.disk.openLayers.length ?? 0,
-    openCount: head?.openCount ?? 0,
-    committing: head?.committing ?? false,
     upload: head?.upload ?? null,
-    failure: head?.disk.failure?.message ?? null,
   };
 }
 

@@ -15,6 +15,7 @@ import { orAborted } from '../util/abort.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import type {
   CommitOutcome,
+  HeadUsage,
   Health,
   HydrateOutcome,
   Image,
@@ -32,6 +33,7 @@ import { hydrate } from './hydrate.js';
 import { ownBase, parentOf } from './head-record.js';
 import { LocalHead } from './head.js';
 import type { HeadParts } from './head.js';
+import { headUsage, snapshotUsage } from './head-usage.js';
 import type { Listings, Snapshots } from './listings.js';
 import { touchedChunks } from './profile-run.js';
 import type { ImagePicture } from './picture.js';
@@ -65,6 +67,15 @@ export class LocalImage implements Image, ImageView {
   /** The head if it has files on this host. */
   get ownHead(): LocalHead | undefined {
     return this.current?.isPersisted === true ? this.current : undefined;
+  }
+
+  /** Whether this host has something of it that a snapshot in the store does not tell. */
+  get usesHost(): boolean {
+    return this.current !== undefined && (this.current.isPersisted || this.current.openCount > 0);
+  }
+
+  usage(): HeadUsage | undefined {
+    return this.current === undefined ? undefined : headUsage(this.current);
   }
 
   async snapshots(signal?: AbortSignal): Promise<readonly number[]> {
@@ -178,29 +189,19 @@ export class LocalImage implements Image, ImageView {
     const origin = head?.isLocal === true ? parentOf(head.record) : null;
     const record = head === undefined && number !== undefined ? await this.livingRecord(number) : undefined;
     const base = head?.disk.currentBase ?? (record && heads.bases.peek(record));
-    const missingBytes = base?.missingBytes() ?? record?.allocatedBytes ?? 0;
-    const failure = head?.disk.failure?.message ?? null;
-    const health: Health = listings.isOffline() ? 'offline' : failure === null ? 'ok' : 'degraded';
+    const usage = head === undefined ? snapshotUsage(record, base) : headUsage(head);
+    const health: Health = listings.isOffline() ? 'offline' : usage.failure === null ? 'ok' : 'degraded';
     return {
       image: this.name,
       imageId: this.id,
-      sizeBytes: head?.sizeBytes() ?? record?.sizeBytes ?? 0,
+      ...usage,
       baseNumber: number ?? null,
       localCloneOf: origin && { image: origin.image, number: origin.number },
       health,
-      localBytes: base?.localBytes() ?? 0,
-      missingBytes,
-      needsStore: missingBytes > 0,
+      needsStore: usage.missingBytes > 0,
       profile: (base && heads.attendances.replayStatus(base)) ?? null,
       hydrating: this.hydration,
       fill: base === undefined ? 'off' : heads.attendances.fillState(base),
-      dirtyBytes: head?.disk.dirtyBytes() ?? 0,
-      layerAllocatedBytes: head?.disk.layerAllocatedBytes() ?? 0,
-      layers: head?.disk.openLayers.length ?? 0,
-      oldestUncommittedMs: head?.isDirty() === true ? head.record.dirtySinceMs : null,
-      openCount: head?.openCount ?? 0,
-      committing: head?.committing ?? false,
-      failure,
       lock,
       lockIsOurs: head?.record.lockHeld === true || lock?.stateId === heads.stateId,
     };

@@ -3,7 +3,7 @@
  * store and without a word to those who serve the guests. Only what says so may ask the store.
  */
 import type { Bytes } from '../format/geometry.js';
-import type { ImageStatus } from './api.js';
+import type { HeadUsage, ImageStatus } from './api.js';
 import type { ImagePicture } from './picture.js';
 
 /** How far the upload of a commit is. */
@@ -13,22 +13,8 @@ export interface UploadProgress {
 }
 
 /** An image at this moment; what is named as in ImageStatus means the same. */
-export interface ImageGlance extends Pick<
-  ImageStatus,
-  | 'image'
-  | 'sizeBytes'
-  | 'baseNumber'
-  | 'localCloneOf'
-  | 'localBytes'
-  | 'missingBytes'
-  | 'fill'
-  | 'hydrating'
-  | 'dirtyBytes'
-  | 'layers'
-  | 'openCount'
-  | 'committing'
-  | 'failure'
-> {
+export interface ImageGlance
+  extends HeadUsage, Pick<ImageStatus, 'image' | 'baseNumber' | 'localCloneOf' | 'fill' | 'hydrating'> {
   /** 0: not known, since nobody has opened it. */
   readonly chunkSizeBytes: Bytes;
   /** Chunks that were read at least once since this mount has the image. */

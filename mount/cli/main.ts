@@ -1,7 +1,7 @@
 /** The program `lazydisk`. Everything is in program.ts and the verbs. */
-import { readFileSync } from 'node:fs';
 import { runProgram } from './program.js';
 import { VERBS } from './verbs.js';
+import { programVersion } from './version.js';
 
 // `lazydisk list … | head`: a reader that has seen enough is no error; a full disk is one.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -10,13 +10,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(1);
 });
 
-const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
-
 void runProgram(process.argv.slice(2), {
   verbs: VERBS,
-  version: manifest.version,
+  version: programVersion(),
   streams: process,
   environment: process.env,
   uid: process.getuid?.() ?? -1,

@@ -65,6 +65,15 @@ export const MOUNT_OPTIONS = {
     type: 'string',
     describe: 'seconds that reads wait for a store that is away (default 300; 0: for ever)',
   },
+  metrics: {
+    type: 'string',
+    describe: 'serve metrics for Prometheus there, as 127.0.0.1:9100; who can connect can read them',
+  },
+  'slow-read': {
+    type: 'string',
+    default: '1s' as string,
+    describe: 'log reads that wait for the store so long, as 500ms; off: none',
+  },
   noexec: { type: 'boolean', default: false as boolean, describe: 'no file of the mount can be run as a program' },
   context: { type: 'string', describe: 'SELinux context of all files, on hosts that have SELinux' },
   foreground: { type: 'boolean', default: false as boolean, describe: 'serve in this process, log to stderr too' },

@@ -3,8 +3,10 @@ import { access, constants } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { InferredOptionTypes } from 'yargs';
 import { LazydiskError, messageOf } from '../../lib/util/errors.js';
+import { parseListenAddress } from '../service/listen-address.js';
 import type { MountSettings } from '../service/settings.js';
 import { groupId, userId } from './account-names.js';
+import { parseDuration } from './durations.js';
 import type { MOUNT_OPTIONS } from './mount-options.js';
 import { formatSize, parseRate, parseSize } from './sizes.js';
 import type { ResolvedAddress } from './store-stack.js';
@@ -55,6 +57,8 @@ export async function mountSettings(
     gid: options.gid === undefined ? (process.getgid?.() ?? 0) : await groupId(options.gid, '--gid'),
     umask: parseUmask(options.umask),
     timeoutMs: options.timeout === undefined ? DEFAULT_OUTAGE_MS : parseSeconds(options.timeout, '--timeout'),
+    metrics: options.metrics === undefined ? null : parseListenAddress(options.metrics, '--metrics'),
+    slowReadMs: options.slowRead === 'off' ? 0 : parseDuration(options.slowRead, '--slow-read'),
     force: options.force,
   };
 }

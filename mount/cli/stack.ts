@@ -23,6 +23,8 @@ import { createKernelDriver, type Succession } from '../fuse/kernel-driver.js';
 import { clearStaleMount } from '../fuse/mount-table.js';
 import { parseFeatures } from '../fuse/protocol/init.js';
 import { createNativeDriver } from '../fuse/native-driver.js';
+import type { Metrics } from '../metrics/metrics.js';
+import { serveMetrics } from '../metrics/serve.js';
 import { currentBootId } from '../service/boot-id.js';
 import { EarlyLog } from '../service/early-log.js';
 import { closeAll, openMount, type Closer, type LiveMount } from '../service/daemon.js';
@@ -39,6 +41,7 @@ import { createTree } from '../tree/tree.js';
 import { controlCommands } from './control-commands.js';
 import { cacheDirectoryOf, chooseState, type ChosenState } from './mount-state.js';
 import { environmentWith, stackStore, type StackedStore } from './store-stack.js';
+import { programVersion } from './version.js';
 
 /** Environment variable with the FUSE features to do without (mount/fuse/protocol/init.ts). */
 const WITHOUT_VARIABLE = 'LAZYDISK_FUSE_WITHOUT';
@@ -78,6 +81,7 @@ export async function openMountFromSettings(
     keep('driver', { close: async () => driver.discard() });
     // Loads its first thread while the store answers.
     driver.warmUp();
+    const metrics = settings.metrics === null ? undefined : await loadMetrics();
     const store = await stackStore(
       { url: settings.repository, endpoint: settings.endpoint ?? undefined },
       {
@@ -86,6 +90,7 @@ export async function openMountFromSettings(
         spareConnections: SPARE_CONNECTIONS,
         // The log lies in the state directory, which is known only when the store has said which repository it is.
         onRetry: (facts) => early.warn('The store did not answer; trying again.', facts),
+        onCall: metrics && ((call) => metrics.events.storeCall(call)),
       },
     );
     keep('store', store);
@@ -98,7 +103,7 @@ export async function openMountFromSettings(
     early.continueIn(log);
     succession?.opened(database, log.path);
     protectProcess(log);
-    const parts = { settings, registry, environment, supervised, succession, driver, store, chosen, database };
+    const parts = { settings, registry, environment, supervised, succession, driver, store, chosen, database, metrics };
     const { live, survivable } = await mountLayers({ ...parts, log, opened, keep });
     return { live, degraded: chosen.repository === null, survivable, log };
   } catch (error) {
@@ -121,6 +126,7 @@ interface Parts {
   readonly store: StackedStore;
   readonly chosen: ChosenState;
   readonly database: LocalDatabase;
+  readonly metrics: Metrics | undefined;
   readonly log: LogFile;
   /** What is open, the last first. */
   readonly opened: Closer[];
@@ -129,7 +135,7 @@ interface Parts {
 
 async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable: boolean }> {
   const { settings, registry, environment, supervised, succession, driver, store, chosen, database } = parts;
-  const { log, opened, keep } = parts;
+  const { metrics, log, opened, keep } = parts;
   const state = await refreshStateDirectory(chosen.state, chosen.identity);
   const repository = await openForService(store, settings, chosen);
   if (supervised !== undefined && supervised.connection !== null) {
@@ -180,13 +186,32 @@ async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable:
     driver,
     store: store.counted,
     log,
+    observer: metrics?.events,
     options: {
       uid: settings.uid,
       gid: settings.gid,
       umask: settings.umask,
+      slowReadMs: settings.slowReadMs,
       identity: identityOf(settings, state, driver.name),
     },
   });
+  if (metrics !== undefined && settings.metrics !== null) {
+    const sources = {
+      version: programVersion(),
+      repository: settings.repository,
+      mountpoint: settings.mountpoint,
+      driver: driver.name,
+      startedMs: Date.now(),
+      catalogue,
+      mirror: () => mirror.statistics(),
+      driverStatistics: () => driver.statistics(),
+      runningCommands: () => tree.commands.runningCount(),
+      stateDirectory: state.path,
+      cacheDirectory,
+    };
+    const takesOver = supervised !== undefined && supervised.connection !== null;
+    keep('metrics', await serveMetrics({ address: settings.metrics, metrics, sources, takesOver, log }));
+  }
   const closers = opened.splice(0); // from here on they are openMount's
   const live = await openMount({
     stack: {
@@ -259,4 +284,9 @@ function lookAhead(repository: StoredRepository, catalogue: Catalogue, settings:
   const asked = [catalogue.lookAhead()];
   if (!settings.readOnly) asked.push(repository.assertExclusivePuts());
   for (const question of asked) question.catch(() => undefined);
+}
+
+/** What it loads is large, and few mounts are asked for it. */
+async function loadMetrics(): Promise<Metrics> {
+  return new (await import('../metrics/metrics.js')).Metrics();
 }

@@ -9,7 +9,7 @@ import { openStore } from '../../lib/store/open-store.js';
 import { pacing } from '../../lib/store/pacing.js';
 import { retrying } from '../../lib/store/retrying.js';
 import { resolveS3Settings } from '../../lib/store/s3-settings.js';
-import { CountingStore } from '../service/counting-store.js';
+import { CountingStore, type OnStoreCall } from '../service/counting-store.js';
 import type { RepositoryAddress } from './where.js';
 
 /** A repository's URL in its one spelling, and the S3 server that it is on when that is not Amazon. */
@@ -54,19 +54,21 @@ export interface StackOptions {
   /** As `openStore` has it. */
   readonly spareConnections?: number | undefined;
   readonly onRetry?: (facts: Readonly<Record<string, unknown>>) => void;
+  /** Told of every request, tries included. */
+  readonly onCall?: OnStoreCall | undefined;
 }
 
 /** USAGE, REFUSED (no credentials). No request is sent. */
 export async function stackStore(
   address: RepositoryAddress,
-  { environment, maxUploadBytesPerSecond = null, spareConnections, onRetry = () => undefined }: StackOptions,
+  { environment, maxUploadBytesPerSecond = null, spareConnections, onRetry = () => undefined, onCall }: StackOptions,
 ): Promise<StackedStore> {
   const store = await openStore(parseLocation(address.url), {
     endpoint: address.endpoint,
     environment,
     spareConnections,
   });
-  const counted = new CountingStore(store);
+  const counted = new CountingStore(store, onCall);
   const limited = limiting(counted);
   return {
     counted,

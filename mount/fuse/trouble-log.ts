@@ -1,6 +1,6 @@
 /**
- * Errors of requests, as an operator wants to read them: one line a second at most, however many requests fail, and how
- * many were left out before it.
+ * What goes wrong with requests, as an operator wants to read it: one line a second at most, however many requests it meets, and
+ * how many were left out before it.
  */
 import type { Log } from '../../lib/util/log.js';
 
@@ -10,7 +10,10 @@ export class TroubleLog {
   private lastLoggedMs = -Infinity;
   private unlogged = 0;
 
-  constructor(private readonly log: Log) {}
+  constructor(
+    private readonly log: Log,
+    private readonly level: 'warn' | 'error' = 'error',
+  ) {}
 
   /** Logs, unless something was logged just now. */
   report(message: string, facts: Readonly<Record<string, unknown>> = {}): void {
@@ -19,7 +22,7 @@ export class TroubleLog {
       this.unlogged++;
       return;
     }
-    this.log.error(message, this.unlogged === 0 ? facts : { ...facts, othersNotLogged: this.unlogged });
+    this.log[this.level](message, this.unlogged === 0 ? facts : { ...facts, othersNotLogged: this.unlogged });
     this.lastLoggedMs = nowMs;
     this.unlogged = 0;
   }

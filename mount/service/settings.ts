@@ -5,6 +5,8 @@
  */
 import * as z from 'zod';
 
+const listenAddress = z.strictObject({ host: z.string(), port: z.int().min(0).max(65_535) });
+
 export const mountSettingsSchema = z.strictObject({
   /** `s3://bucket/prefix` or `file:///dir`. */
   repository: z.string(),
@@ -41,6 +43,10 @@ export const mountSettingsSchema = z.strictObject({
   umask: z.int().min(0).max(0o777),
   /** How long reads wait for a store that is away; 0: for ever. */
   timeoutMs: z.int().min(0),
+  /** Where metrics are served; null: nowhere. */
+  metrics: listenAddress.nullable().default(null),
+  /** Reads that wait so long are logged; 0: none is. */
+  slowReadMs: z.int().min(0).default(1000),
   /** Accept a state directory in memory. */
   force: z.boolean(),
 });

@@ -63,6 +63,8 @@ export interface CommandsOptions {
   readonly log: Log;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Told of every command that has ended. Returns at once and does not throw. */
+  readonly onFinished?: ((outcome: CommandOutcome) => void) | undefined;
 }
 
 /** More commands at once than this are refused as BUSY. */
@@ -242,7 +244,7 @@ export class Commands {
   }
 
   async #finish(begun: RunningCommand, work: () => Promise<unknown>): Promise<CommandOutcome> {
-    const { outcomes, now, log } = this.options;
+    const { outcomes, now, log, onFinished } = this.options;
     const end = await work().then(
       (result) => ({ ok: true, result }),
       (error: unknown) => ({ ok: false, error: outcomeError(error) }),
@@ -250,6 +252,7 @@ export class Commands {
     const { ok, ...rest } = end;
     const outcome: CommandOutcome = { ...begun, ok, finishedAt: isoTime(now()), ...rest };
     log.info(`Command ${outcome.id} ${outcome.ok ? 'succeeded' : 'failed'}: ${begun.command}`, { ...end });
+    onFinished?.(outcome);
     await outcomes.finished(outcome);
     return outcome;
   }

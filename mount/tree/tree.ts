@@ -18,8 +18,9 @@ import { Handles } from './handles.js';
 import { HeadTimes } from './head-times.js';
 import { NodeIds, type NodeDatabase } from './node-ids.js';
 import { OpenDisks } from './open-disks.js';
-import { Outcomes, type OutcomeDatabase } from './outcomes.js';
+import { Outcomes, type CommandOutcome, type OutcomeDatabase } from './outcomes.js';
 import { Places } from './places.js';
+import { ReadWatch } from './read-watch.js';
 import type { ImageStatusDocument, MountIdentity, MountStatus, StoreStatistics } from './status-schema.js';
 import { imageStatus, mountStatus } from './status.js';
 
@@ -27,6 +28,15 @@ import { imageStatus, mountStatus } from './status.js';
 export interface TreeOptions extends OwnerSettings {
   /** What `status` says of the mount; `readOnly` and `stateDirectory` are taken from here too. */
   readonly identity: MountIdentity;
+  /** Reads that wait so long for what is not here are logged; 0: none is. */
+  readonly slowReadMs: number;
+}
+
+/** Whoever counts what goes on. Its methods return at once and do not throw. */
+export interface TreeObserver {
+  /** A read that no worker could answer has ended. */
+  read(durationMs: number): void;
+  command(outcome: CommandOutcome): void;
 }
 
 export interface TreeParts {
@@ -39,6 +49,7 @@ export interface TreeParts {
   readonly store: { statistics(): StoreStatistics };
   readonly log: Log;
   readonly options: TreeOptions;
+  readonly observer?: TreeObserver | undefined;
   /** The clock, milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -54,11 +65,18 @@ export interface Tree {
 
 /** DAMAGED or IO when the state's database can't be read. */
 export async function createTree(parts: TreeParts): Promise<Tree> {
-  const { catalogue, database, log, options, now = Date.now } = parts;
+  const { catalogue, database, log, options, observer, now = Date.now } = parts;
   const { identity } = options;
   const startedMs = now();
   const outcomes = await Outcomes.open(database, log);
-  const commands = new Commands({ catalogue, outcomes, readOnly: identity.readOnly, log, now });
+  const commands = new Commands({
+    catalogue,
+    outcomes,
+    readOnly: identity.readOnly,
+    log,
+    now,
+    onFinished: (outcome) => observer?.command(outcome),
+  });
   const status = (): Promise<MountStatus> =>
     mountStatus({
       catalogue,
@@ -79,6 +97,7 @@ export async function createTree(parts: TreeParts): Promise<Tree> {
       owners: options,
       readOnly: identity.readOnly,
       disks: new OpenDisks(log),
+      reads: new ReadWatch({ slowMs: options.slowReadMs, log, onRead: (durationMs) => observer?.read(durationMs) }),
       flats: parts.flats,
       headTimes: new HeadTimes(now),
       commands,

@@ -51,6 +51,8 @@ test('without options everything has the value that the help says', async () => 
     gid: process.getgid?.(),
     umask: 0,
     timeoutMs: 300_000,
+    metrics: null,
+    slowReadMs: 1000,
     force: false,
   });
 });
@@ -66,8 +68,17 @@ test('settings travel to the daemon as they are', async () => {
 });
 
 test('a daemon understands the settings that a supervisor has kept from an older version', async () => {
-  const { credentialsFile, noExec, selinuxContext, ...older } = await settingsOf();
-  expect(mountSettingsSchema.parse(older)).toEqual({ ...older, credentialsFile, noExec, selinuxContext });
+  const { credentialsFile, noExec, selinuxContext, metrics, slowReadMs, ...older } = await settingsOf();
+  const added = { credentialsFile, noExec, selinuxContext, metrics, slowReadMs };
+  expect(mountSettingsSchema.parse(older)).toEqual({ ...older, ...added });
+});
+
+test('metrics are served where it is said; slow reads are logged from when it is said', async () => {
+  expect(await settingsOf('--metrics=[::1]:9100', '--slow-read=250ms')).toMatchObject({
+    metrics: { host: '::1', port: 9100 },
+    slowReadMs: 250,
+  });
+  expect(await settingsOf('--slow-read=off')).toMatchObject({ metrics: null, slowReadMs: 0 });
 });
 
 test('users and groups have names or numbers', async () => {
@@ -85,6 +96,8 @@ describe('refused with the option and what it takes', () => {
     ['--gid=--help', /^--gid takes/],
     ['--umask=9', /^--umask takes octal permission bits/],
     ['--cache-size=1M', /^--cache-size must be at least 64 MiB, not 1M\.$/],
+    ['--metrics=9100', /^--metrics takes an address of this host and a port/],
+    ['--slow-read=1', /^--slow-read takes a duration such as 7d, 12h, 90m, 30s or 500ms, not "1"\.$/],
     ['--context=a"b', /^--context takes an SELinux context such as/],
     [
       '--credentials=/nowhere/at-all',

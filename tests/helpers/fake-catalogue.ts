@@ -11,6 +11,7 @@ import type {
   Disk,
   Head,
   HeadOwner,
+  HeadUsage,
   HydrateOutcome,
   Health,
   Image,
@@ -60,6 +61,10 @@ export class FakeCatalogue implements Catalogue {
 
   names(): Promise<readonly string[]> {
     return Promise.resolve([...this.images.keys()].sort());
+  }
+
+  held(): readonly FakeImage[] {
+    return [...this.images.values()].filter(({ currentHead }) => currentHead !== undefined);
   }
 
   async find(name: string): Promise<FakeImage | undefined> {
@@ -247,21 +252,33 @@ export class FakeImage implements Image {
     return Promise.resolve();
   }
 
+  usage(): HeadUsage | undefined {
+    return this.currentHead && this.#usageOf(this.currentHead);
+  }
+
   async status(): Promise<ImageStatus> {
     const head = await this.head();
     return {
       image: this.name,
       imageId: this.id,
-      sizeBytes: head?.sizeBytes() ?? 0,
+      ...this.#usageOf(head),
       baseNumber: head?.base ?? null,
       localCloneOf: null,
       health: this.catalogue.currentHealth,
-      localBytes: 0,
-      missingBytes: 0,
       needsStore: false,
       fill: 'off',
       profile: null,
       hydrating: null,
+      lock: null,
+      lockIsOurs: this.lockedBy === 'us',
+    };
+  }
+
+  #usageOf(head: FakeHead | undefined): HeadUsage {
+    return {
+      sizeBytes: head?.sizeBytes() ?? 0,
+      localBytes: 0,
+      missingBytes: 0,
       dirtyBytes: head?.isDirty() === true ? head.bytes.length : 0,
       layerAllocatedBytes: head?.isDirty() === true ? head.bytes.length : 0,
       layers: 1,
@@ -269,8 +286,6 @@ export class FakeImage implements Image {
       openCount: head?.openCount ?? 0,
       committing: this.committing,
       failure: null,
-      lock: null,
-      lockIsOurs: this.lockedBy === 'us',
     };
   }
 

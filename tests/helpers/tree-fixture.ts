@@ -61,6 +61,7 @@ export async function treeOver<Images extends Catalogue>(
       uid: UID,
       gid: GID,
       umask: options.umask ?? 0,
+      slowReadMs: 0,
       identity: {
         repositoryId: '0'.repeat(32),
         repository: 'file:///images',
@@ -139,7 +140,7 @@ export const mirrorStatistics = {
   damagedChunks: 0,
 };
 
-const driverStatistics = {
+export const driverStatistics = {
   workers: 4,
   threads: 4,
   localReads: 100,

@@ -375,3 +375,25 @@ test('a commit of a chunk asks for eight things: listing, two segments, two list
   ]);
   await world.close();
 });
+
+test('what is held of the images is told without a request', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1, 16);
+  await world.catalogue.clone('disk', 'untouched', {});
+  await (await world.catalogue.find('untouched'))!.head();
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(8192, 7));
+  await world.catalogue.clone('untouched', 'local', { local: true });
+  world.store.resetCounts();
+  const [disk, local, ...others] = world.catalogue.held();
+  expect(others.map(({ name }) => name)).toEqual([]);
+  expect([disk?.name, disk?.usage()]).toMatchObject(['disk', { dirtyBytes: 8192, openCount: 1, layers: 1 }]);
+  expect([local?.name, local?.usage()]).toMatchObject([
+    'local',
+    { dirtyBytes: 0, openCount: 0, sizeBytes: 16 * CHUNK },
+  ]);
+  const { get, list } = world.store.counts;
+  expect([get.requests, list.requests]).toEqual([0, 0]);
+  expect(await (await world.catalogue.find('disk'))!.status()).toMatchObject({ ...disk!.usage() });
+  await world.close();
+});

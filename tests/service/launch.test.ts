@@ -36,6 +36,8 @@ function settings(mountpoint = folder): MountSettings {
     gid: 0,
     umask: 0,
     timeoutMs: 0,
+    metrics: null,
+    slowReadMs: 0,
     force: false,
   };
 }

@@ -11,6 +11,7 @@ declare -A needs=(
   [groff]=groff-base [zsh]=zsh [lintian]=lintian
   [fusermount3]=fuse3
   [libvirtd]=libvirt-daemon [virsh]=libvirt-clients [virt-install]=virtinst
+  [promtool]=prometheus
 )
 missing=()
 for command in "${!needs[@]}"; do

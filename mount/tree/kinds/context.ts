@@ -20,6 +20,7 @@ import type { HeadTimes } from '../head-times.js';
 import type { NodeIds } from '../node-ids.js';
 import type { OpenDisks } from '../open-disks.js';
 import type { Places } from '../places.js';
+import type { ReadWatch } from '../read-watch.js';
 import type { ImageStatusDocument, MountStatus } from '../status-schema.js';
 
 /** A status text as one descriptor reads it. */
@@ -35,6 +36,7 @@ export interface TreeContext {
   readonly owners: OwnerSettings;
   readonly readOnly: boolean;
   readonly disks: OpenDisks;
+  readonly reads: ReadWatch;
   readonly flats: FlatStore;
   readonly headTimes: HeadTimes;
   readonly commands: Commands;

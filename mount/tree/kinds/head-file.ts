@@ -80,7 +80,9 @@ export class HeadFile implements TreeNode {
   }
 
   async read(handle: number, offset: number, lengthBytes: number, caller: Caller): Promise<Uint8Array> {
-    return readDisk(await this.#use(modeOf(handle), caller), offset, lengthBytes, caller);
+    return this.tree.reads.timed(this.target, offset, lengthBytes, async () =>
+      readDisk(await this.#use(modeOf(handle), caller), offset, lengthBytes, caller),
+    );
   }
 
   async seek(offset: number, whence: Whence, caller: Caller): Promise<number> {

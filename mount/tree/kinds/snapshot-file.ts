@@ -38,7 +38,9 @@ export class SnapshotFile implements TreeNode {
   }
 
   async read(_handle: number, offset: number, lengthBytes: number, caller: Caller): Promise<Uint8Array> {
-    return readDisk(await this.#disk(caller), offset, lengthBytes, caller);
+    return this.tree.reads.timed(this.target, offset, lengthBytes, async () =>
+      readDisk(await this.#disk(caller), offset, lengthBytes, caller),
+    );
   }
 
   async seek(offset: number, whence: Whence, caller: Caller): Promise<number> {

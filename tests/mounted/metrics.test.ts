@@ -1,0 +1,145 @@
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cleanUpAfter } from '../helpers/cleanup.js';
+import { readRange } from '../helpers/contents.js';
+import { testDriver } from '../helpers/driver.js';
+import { freePorts } from '../helpers/free-ports.js';
+import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
+import { mountRepository, type MountedTest } from '../helpers/mounts.js';
+import { must } from '../helpers/processes.js';
+import { lazydisk } from '../helpers/program.js';
+import { mountpointsUnder, temporaryFolder } from '../helpers/temporary.js';
+import { waitFor } from '../helpers/waiting.js';
+
+const ALERTS = 'examples/prometheus-alerts.yml';
+const DASHBOARD = 'examples/grafana-dashboard.json';
+
+describe('--metrics', () => {
+  cleanUpAfter('all');
+  let mounted: MountedTest;
+  let name: string;
+  let url: string;
+  let address: string;
+  beforeAll(async () => {
+    const [port] = await freePorts(1);
+    address = `127.0.0.1:${String(port)}`;
+    url = `http://${address}/metrics`;
+    const made = await repositoryWithImage('file');
+    name = made.name;
+    mounted = await mountRepository({
+      repository: made.repository,
+      options: ['--metrics', address, '--slow-read', '1ms'],
+    });
+  }, 60_000);
+
+  async function value(series: string): Promise<number> {
+    const line = (await text()).split('\n').find((one) => one.startsWith(`${series} `));
+    return line === undefined ? NaN : Number(line.slice(series.length + 1));
+  }
+
+  async function text(): Promise<string> {
+    return (await fetch(url)).text();
+  }
+
+  test('counts what is read, fetched and committed', async () => {
+    const before = await value('lazydisk_store_received_bytes_total');
+    await readRange(mounted.path(name), 0, 4 * MIB);
+    expect(await value('lazydisk_read_wait_seconds_count')).toBeGreaterThan(0);
+    expect((await value('lazydisk_store_received_bytes_total')) - before).toBeGreaterThan(0);
+    await writeFile(mounted.path(name), Buffer.alloc(64 * 1024, 7), { flag: 'r+' });
+    expect(await value(`lazydisk_image_dirty_bytes{image="${name}"}`)).toBe(64 * 1024);
+    await commit(mounted, name);
+    expect(await value(`lazydisk_image_dirty_bytes{image="${name}"}`)).toBe(0);
+    expect(await value('lazydisk_commands_total{verb="commit",result="ok"}')).toBe(1);
+    expect(await value('lazydisk_commit_uploaded_bytes_total')).toBeGreaterThan(0);
+  });
+
+  test('reads that were slow are lines of the log', async () => {
+    const lines = (await readFile(join(mounted.stateDirectory, 'daemon.log'), 'utf8')).split('\n');
+    const slow = lines.find((line) => line.includes('A read was slow.'));
+    expect(JSON.parse(slow ?? '{}')).toMatchObject({ level: 'warn', image: name, file: 'disk.raw' });
+  });
+
+  test('promtool finds nothing to say about them', async () => {
+    const file = join(temporaryFolder('scrape'), 'metrics');
+    await writeFile(file, await text());
+    // Whatever it finds ends it with a status of its own.
+    expect(await must('sh', ['-c', `promtool check metrics < ${file} 2>&1`])).toBe('');
+  });
+
+  test('the alerts are rules, fire on the trouble that they are for, and on nothing else', async () => {
+    expect(await must('promtool', ['check', 'rules', ALERTS])).toContain('SUCCESS');
+    const tested = await must('promtool', ['test', 'rules', 'tests/examples/prometheus-alerts.yml']);
+    expect(tested).toContain('SUCCESS');
+    const alerts = (await readFile(ALERTS, 'utf8')).match(/- alert: \w+/g) ?? [];
+    const proven = await readFile('tests/examples/prometheus-alerts.yml', 'utf8');
+    for (const alert of alerts) expect(proven).toContain(`alertname="${alert.slice('- alert: '.length)}"`);
+    expect(alerts.length).toBeGreaterThan(5);
+  });
+
+  test('alerts and dashboard ask for metrics that there are, in queries that Prometheus understands', async () => {
+    const names = new Set(Array.from((await text()).matchAll(/^# TYPE (\S+)/gm), ([, metric]) => metric!));
+    const dashboard = JSON.parse(await readFile(DASHBOARD, 'utf8')) as Dashboard;
+    const queries = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+    queries.push(...dashboard.annotations.list.map(({ expr }) => expr));
+    expect(queries.length).toBeGreaterThan(20);
+    for (const asked of [...queries, await readFile(ALERTS, 'utf8')]) {
+      for (const [metric] of asked.matchAll(/\b(lazydisk|process)_[a-z_]+/g)) {
+        expect([...names]).toContain(metric.replace(/_(bucket|sum|count)$/, ''));
+      }
+    }
+    const rules = queries.map((expr, at) => ({
+      record: `query:${String(at)}`,
+      expr: expr.replaceAll('$__rate_interval', '5m').replaceAll('$instance', '.*'),
+    }));
+    const file = join(temporaryFolder('queries'), 'rules.yml');
+    // JSON is YAML.
+    await writeFile(file, JSON.stringify({ groups: [{ name: 'dashboard', rules }] }));
+    expect(await must('promtool', ['check', 'rules', file])).toContain(`${String(rules.length)} rules found`);
+  });
+
+  test('panels of the dashboard have ids of their own and overlap nowhere', async () => {
+    const { panels } = JSON.parse(await readFile(DASHBOARD, 'utf8')) as Dashboard;
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+    const taken = panels.flatMap(({ gridPos: { x, y, w, h } }) => {
+      expect(x + w).toBeLessThanOrEqual(24);
+      return Array.from({ length: w * h }, (_, at) => `${String(x + (at % w))}/${String(y + Math.floor(at / w))}`);
+    });
+    expect(new Set(taken).size).toBe(taken.length);
+  });
+
+  test('a port that is taken is one sentence, and nothing is left mounted', async () => {
+    const folder = temporaryFolder('second');
+    const mountpoint = join(folder, 'mnt');
+    await mkdir(mountpoint);
+    const { repository } = mounted;
+    const words = ['mount', repository.url, mountpoint, '--state', join(folder, 'state'), '--metrics', address];
+    expect(await lazydisk(words, { env: repository.env })).toMatchObject({
+      status: 4,
+      stderr: `lazydisk: --metrics ${address} is taken by another process: choose another port.\n`,
+    });
+    expect(await mountpointsUnder(folder)).toEqual([]);
+  });
+
+  const onKernelDriver = testDriver === 'kernel' ? test : test.skip;
+  // S100
+  onKernelDriver('the daemon that takes over serves them, and its counters begin anew', async () => {
+    const started = await value('lazydisk_start_time_seconds');
+    await mounted.killDaemon();
+    await waitFor('another daemon answers', async () => {
+      const now = await value('lazydisk_start_time_seconds').catch(() => NaN);
+      return now > started;
+    });
+    expect(await value('lazydisk_commands_total{verb="commit",result="ok"}')).toBe(0);
+  });
+});
+
+interface Dashboard {
+  readonly panels: readonly {
+    readonly id: number;
+    readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
+    readonly targets?: readonly { readonly expr: string }[];
+  }[];
+  readonly annotations: { readonly list: readonly { readonly expr: string }[] };
+}
