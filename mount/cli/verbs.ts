@@ -9,6 +9,7 @@ import { forgetVerb } from './forget.js';
 import { gcVerb } from './gc.js';
 import { hydrateVerb } from './hydrate.js';
 import { importVerb } from './import.js';
+import { infoVerb } from './info.js';
 import { initVerb } from './init.js';
 import { listVerb } from './list.js';
 import { mountVerb } from './mount.js';
@@ -29,6 +30,7 @@ export const VERBS: readonly Verb[] = [
   importVerb,
   exportVerb,
   listVerb,
+  infoVerb,
   diffVerb,
   cloneVerb,
   commitVerb,

@@ -33,7 +33,7 @@ async function run(words: readonly string[], verbs = VERBS, uid = process.getuid
 }
 
 const NAMES = [
-  ...['init', 'import', 'export', 'list', 'diff', 'clone', 'commit', 'revert'],
+  ...['init', 'import', 'export', 'list', 'info', 'diff', 'clone', 'commit', 'revert'],
   ...['tag', 'delete', 'forget', 'verify', 'unlock', 'mount', 'status', 'unmount'],
 ];
 
