@@ -11,6 +11,7 @@ import type { Bytes } from '../format/geometry.js';
 import { errnoOf, LazydiskError, messageOf } from '../util/errors.js';
 import { ContainerSource, type Ground } from './container-source.js';
 import { FileSource, sizeOf } from './file-source.js';
+import { openHttp } from './http-input.js';
 import { changedError, type ImageSource } from './image-source.js';
 import { hashed, streamInput, taken, type Checksum } from './input.js';
 import type { OpenOptions } from './open-options.js';
@@ -24,11 +25,21 @@ const PIECE_BYTES = 1024 * 1024;
 /** Where a disk is. */
 export type DiskLocation =
   | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'stream'; readonly stream: Readable; readonly name?: string };
+  | { readonly kind: 'stream'; readonly stream: Readable; readonly name?: string }
+  /** http or https. */
+  | { readonly kind: 'url'; readonly url: string };
 
-/** USAGE, NOT_FOUND (the file), UNSUPPORTED (a program is missing), DAMAGED, BUSY, TOO_LARGE, IO, NO_SPACE, CONFLICT, ABORTED. */
+/**
+ * USAGE, NOT_FOUND (the file), UNSUPPORTED (a program is missing), DAMAGED, BUSY, TOO_LARGE, IO, NO_SPACE, CONFLICT, ABORTED; of a URL
+ * also UNREACHABLE and REFUSED.
+ */
 export async function openSource(location: DiskLocation, options: OpenOptions = {}): Promise<ImageSource> {
   if (location.kind === 'file') return openFile(location.path, options);
+  if (location.kind === 'url') {
+    const { signal, checksum } = options;
+    const { input, sizeBytes, name } = await openHttp(location.url, { signal, isChecked: checksum !== undefined });
+    return openInput(input, name, sizeBytes, options);
+  }
   const name = location.name ?? 'standard input';
   return openInput(streamInput(location.stream, name), name, null, options);
 }

@@ -16,6 +16,7 @@ export const importVerb = defineVerb({
   examples: [
     ['import s3://images/prod debian-12.raw debian-12', 'a raw file; holes are skipped'],
     ['import s3://images/prod debian-12.qcow2 debian-12', 'also vmdk, vhdx, vhd and vdi, and raw.xz, .gz, .zst'],
+    ['import s3://images/prod https://example.org/debian-12.qcow2 debian-12 --sha256 HEX', 'from a server, checked'],
     ['import /mnt debian-12.raw debian-12 --label "June"', 'into the repository of a mount'],
     ['import file:///srv/images - vm < disk.raw', 'from standard input'],
   ],
@@ -52,10 +53,7 @@ export const importVerb = defineVerb({
     const { repository: address } = await resolveWhere(options.where, options.endpoint, registry);
     const startedMs = Date.now();
     const progress = new ProgressLine(output, `importing ${reference.image}`);
-    const source: ImportOptions['source'] =
-      options.file === '-'
-        ? { kind: 'stream', stream: process.stdin, name: 'standard input' }
-        : { kind: 'file', path: options.file };
+    const source = sourceOf(options.file);
     try {
       const storeUse = {
         environment,
@@ -93,6 +91,11 @@ export const importVerb = defineVerb({
     }
   },
 });
+
+function sourceOf(file: string): ImportOptions['source'] {
+  if (file === '-') return { kind: 'stream', stream: process.stdin, name: 'standard input' };
+  return /^https?:\/\//i.test(file) ? { kind: 'url', url: file } : { kind: 'file', path: file };
+}
 
 type Checksum = NonNullable<ImportOptions['checksum']>;
 
