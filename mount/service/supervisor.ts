@@ -20,7 +20,7 @@ import { appendFileSync, openSync, writeFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { DaemonChild, type DaemonDeath, type DaemonEvents, type LiveReport } from './daemon-child.js';
 import type { LaunchReport, ServeOrder } from './supervision.js';
-import { afterDeath } from './succession.js';
+import { afterDeath, NO_LINEAGE } from './succession.js';
 
 /** Everything of an orderly end but the store's answer, which has a limit of its own, is faster. */
 const ABANDONED_END_MS = 60_000;
@@ -50,7 +50,9 @@ class Supervisor implements DaemonEvents {
   private state: 'starting' | 'failed' | 'serving' | 'restarting' | 'ended' = 'starting';
   /** Asked to end, and no daemon was there to be told. */
   private endAsked = false;
-  private quickDeaths = 0;
+  private lineage = NO_LINEAGE;
+  /** The living daemon has said why it can't begin. */
+  private couldNotBegin = false;
   /** Since when the living daemon serves. */
   private servedSinceMs: number | undefined;
 
@@ -95,7 +97,8 @@ class Supervisor implements DaemonEvents {
         this.servedSinceMs = performance.now();
         return;
       case 'failed':
-        // A successor's failure is in the log, and its end tells the rest.
+        // A later one's failure is in the log, and its end tells the rest.
+        this.couldNotBegin = true;
         if (this.state !== 'starting') return;
         this.state = 'failed';
         this.tell(report);
@@ -145,11 +148,12 @@ class Supervisor implements DaemonEvents {
       const { program } = daemon;
       this.note('The program of a restart could not serve: the one before it goes on.', { program, how });
     }
-    const next = afterDeath(this.quickDeaths, { servedMs, asked: this.state === 'restarting' || isMisfit });
-    this.quickDeaths = next.quickDeaths;
+    const asked = this.state === 'restarting' || isMisfit;
+    const next = afterDeath(this.lineage, { servedMs, asked, couldNotBegin: this.couldNotBegin });
+    this.lineage = next.lineage;
+    this.couldNotBegin = false;
     if (next.kind === 'give-up') {
-      const times = next.quickDeaths;
-      this.note('The daemon died again and again: the mount is given up.', { how, times });
+      this.note('The daemon died again and again: the mount is given up.', { how, ...next.lineage });
       return this.leave(1);
     }
     const predecessor = this.state === 'restarting' ? 'it was restarted' : how;

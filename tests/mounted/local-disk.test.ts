@@ -7,9 +7,10 @@ import { checksumOf, readRange } from '../helpers/contents.js';
 import { testOn } from '../helpers/driver.js';
 import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountAgain, mountRepository } from '../helpers/mounts.js';
-import { must, run } from '../helpers/processes.js';
+import { childrenOf, must, run } from '../helpers/processes.js';
 import { SmallDisk } from '../helpers/small-disk.js';
 import { temporaryFolder } from '../helpers/temporary.js';
+import { waitFor } from '../helpers/waiting.js';
 import { PowerDisk } from '../power/power-disk.js';
 
 cleanUpAfter('each');
@@ -72,6 +73,35 @@ testOn('kernel')(
     const committed = mounted.path(name, `${String(number)}.raw`);
     expect((await readRange(committed, 0, MIB)).equals(Buffer.alloc(MIB, 1))).toBe(true);
     expect((await readRange(committed, 8 * MIB, MIB)).equals(Buffer.alloc(MIB, 3))).toBe(true);
+    await mounted.unmount();
+  },
+  120_000,
+);
+
+// S57
+testOn('kernel')(
+  'a daemon that dies while the disk is full is followed once there is room: who reads waits, and gets no error',
+  async () => {
+    const disk = await SmallDisk.mount(64 * MIB);
+    const { repository, name } = await repositoryWithImage('file');
+    const mounted = await mountRepository({ repository, stateDirectory: join(disk.folder, 'state') });
+    const file = await open(mounted.path(name), 'r+');
+    await file.write(Buffer.alloc(MIB, 1), 0, MIB, 0);
+    await disk.fill();
+    await mounted.killDaemon();
+    const bytes = Buffer.alloc(MIB);
+    const reading = file.read(bytes, 0, MIB, 0);
+    const begun = new Set<number>();
+    // Had a request killed them, what is sent again would be refused by the fourth.
+    await waitFor('three have come and gone', async () => {
+      for (const pid of await childrenOf(mounted.supervisorPid)) begun.add(pid);
+      return begun.size > 3;
+    });
+    await disk.makeRoom();
+    await reading;
+    expect(bytes.equals(Buffer.alloc(MIB, 1))).toBe(true);
+    await file.write(Buffer.alloc(MIB, 2), 0, MIB, 8 * MIB);
+    await file.close();
     await mounted.unmount();
   },
   120_000,
