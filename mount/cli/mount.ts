@@ -7,6 +7,7 @@ import { launch } from '../service/launch.js';
 import { FILE_SYSTEM_TYPE } from '../fuse/mount-table.js';
 import { mountedAt, resolveMountpoint } from '../service/mountpoint.js';
 import { processErrorFile } from '../service/registry.js';
+import { tellServiceManager } from '../service/service-manager.js';
 import type { MountSettings } from '../service/settings.js';
 import type { DaemonOutcome } from '../service/supervision.js';
 import { MOUNT_OPTIONS } from './mount-options.js';
@@ -51,7 +52,7 @@ async function leaveDaemon(settings: MountSettings, context: VerbContext): Promi
     errorFile: processErrorFile(context.registry, settings.mountpoint),
     environment: context.environment,
   });
-  report(settings, outcome, context);
+  await report(settings, outcome, context);
 }
 
 async function serveHere(settings: MountSettings, context: VerbContext): Promise<void> {
@@ -62,19 +63,27 @@ async function serveHere(settings: MountSettings, context: VerbContext): Promise
   });
   const stateDirectory = opened.live.parts.stateDirectory;
   const { degraded, survivable } = opened;
-  report(settings, { daemonPid: process.pid, supervisorPid: null, stateDirectory, degraded, survivable }, context);
+  await report(
+    settings,
+    { daemonPid: process.pid, supervisorPid: null, stateDirectory, degraded, survivable },
+    context,
+  );
   await runUntilEnd(opened);
 }
 
 /** What a mount came to; in the foreground there is no supervisor. */
 type Outcome = DaemonOutcome & { readonly supervisorPid: number | null };
 
-function report(settings: MountSettings, outcome: Outcome, { output }: VerbContext): void {
+async function report(settings: MountSettings, outcome: Outcome, context: VerbContext): Promise<void> {
+  const { output, environment } = context;
   const { mountpoint, repository } = settings;
   output.result(
     { mountpoint, repository, alreadyMounted: false, ...outcome },
     () => `mounted ${repository} on ${mountpoint}`,
   );
+  const readiness = { mainPid: outcome.supervisorPid, status: `${repository} is mounted on ${mountpoint}` };
+  const failure = await tellServiceManager(readiness, environment);
+  if (failure !== undefined) output.note(`The service manager could not be told that the mount is ready: ${failure}.`);
   if (outcome.degraded) {
     output.note(
       'The store does not answer: images that are local work, others wait for it. `lazydisk status` says when it is back.',

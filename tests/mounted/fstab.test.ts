@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import type { MountStatus } from '../../mount/tree/status-schema.js';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
 import { readRange } from '../helpers/contents.js';
+import { datagramSocket } from '../helpers/datagram-socket.js';
 import { testDriver } from '../helpers/driver.js';
 import { type ImportedImage, KIB, repositoryWithImage } from '../helpers/images.js';
 import { installMountHelper } from '../helpers/mount-program.js';
+import { mountRepository } from '../helpers/mounts.js';
 import { type Ended, must, run } from '../helpers/processes.js';
 import { lazydisk, lazydiskJson } from '../helpers/program.js';
 import { describeS3, s3Endpoint } from '../helpers/repositories.js';
@@ -83,6 +85,17 @@ async function shown(mountpoint: string): Promise<{ source: string; type: string
     expect(await readRange(file, 0, 64 * KIB)).toEqual(await readRange(image.original, 0, 64 * KIB));
     await unmount(at);
     expect(await mountpointsUnder(at.mountpoint)).toEqual([]);
+  });
+
+  // S81
+  test('a service manager is told when the mount is there, and whom to watch', async () => {
+    const socket = datagramSocket('@lazydisk-test-notify');
+    const env = { NOTIFY_SOCKET: '@lazydisk-test-notify' };
+    const { supervisorPid, mountpoint, unmount: end } = await mountRepository({ repository: image.repository, env });
+    const status = `${image.repository.url} is mounted on ${mountpoint}`;
+    expect(socket.receive()).toBe(`READY=1\nMAINPID=${String(supervisorPid)}\nSTATUS=${status}`);
+    await end();
+    expect(socket.receive()).toBeUndefined();
   });
 
   test('fails with status 32 and one sentence, and leaves nothing', async () => {

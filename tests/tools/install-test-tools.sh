@@ -9,7 +9,7 @@ declare -A needs=(
   [qemu-nbd]=qemu-utils [xz]=xz-utils [zstd]=zstd
   [extlinux]=extlinux [sfdisk]=fdisk [mke2fs]=e2fsprogs [e2fsck]=e2fsprogs [setpriv]=util-linux [losetup]=mount
   [groff]=groff-base [zsh]=zsh [lintian]=lintian
-  [fusermount3]=fuse3
+  [fusermount3]=fuse3 [systemd-analyze]=systemd
   [libvirtd]=libvirt-daemon [virsh]=libvirt-clients [virt-install]=virtinst
   [promtool]=prometheus
 )
