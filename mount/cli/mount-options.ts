@@ -6,6 +6,7 @@
  */
 import type { Options } from 'yargs';
 import type { FillMode, ProfileMode } from '../../lib/image/api.js';
+import { LOG_LEVELS, type LogFormat, type LogLevel } from '../service/log-line.js';
 import { MAX_UPLOAD } from './common-options.js';
 
 const FILL_MODES: readonly FillMode[] = ['off', 'idle', 'eager'];
@@ -15,6 +16,9 @@ const DEFAULT_PROFILE: ProfileMode = 'auto';
 const DEFAULT_FILL: FillMode = 'idle';
 const DRIVERS: readonly ('kernel' | 'fuse-native')[] = ['kernel', 'fuse-native'];
 const DEFAULT_DRIVER: 'kernel' | 'fuse-native' = 'kernel';
+const LOG_FORMATS: readonly LogFormat[] = ['json', 'text'];
+const DEFAULT_LOG_FORMAT: LogFormat = 'json';
+const DEFAULT_LOG_LEVEL: LogLevel = 'info';
 
 export const MOUNT_OPTIONS = {
   state: { type: 'string', describe: 'folder for local writes (default /var/lib/lazydisk/<repository id>)' },
@@ -68,6 +72,16 @@ export const MOUNT_OPTIONS = {
   metrics: {
     type: 'string',
     describe: 'serve metrics for Prometheus there, as 127.0.0.1:9100; who can connect can read them',
+  },
+  'log-format': {
+    choices: LOG_FORMATS,
+    default: DEFAULT_LOG_FORMAT,
+    describe: 'lines of daemon.log, and of stderr with --foreground: JSON for programs, text for people',
+  },
+  'log-level': {
+    choices: LOG_LEVELS,
+    default: DEFAULT_LOG_LEVEL,
+    describe: 'the least important lines that are logged',
   },
   'slow-read': {
     type: 'string',

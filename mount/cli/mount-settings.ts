@@ -58,6 +58,8 @@ export async function mountSettings(
     umask: parseUmask(options.umask),
     timeoutMs: options.timeout === undefined ? DEFAULT_OUTAGE_MS : parseSeconds(options.timeout, '--timeout'),
     metrics: options.metrics === undefined ? null : parseListenAddress(options.metrics, '--metrics'),
+    logFormat: options.logFormat,
+    logLevel: options.logLevel,
     slowReadMs: options.slowRead === 'off' ? 0 : parseDuration(options.slowRead, '--slow-read'),
     force: options.force,
   };

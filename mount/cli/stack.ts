@@ -99,7 +99,12 @@ export async function openMountFromSettings(
       'database',
       await lockState(chosen.state.path, registry, (folder) => openStateDatabase(folder, early)),
     );
-    log = openLogFile(join(chosen.state.path, LOG_NAME), { environment, echo });
+    log = openLogFile(join(chosen.state.path, LOG_NAME), {
+      environment,
+      echo,
+      format: settings.logFormat,
+      level: settings.logLevel,
+    });
     early.continueIn(log);
     succession?.opened(database, log.path);
     protectProcess(log);

@@ -1,13 +1,12 @@
 /** A log before its file is known: what is said till then is kept, and written when the file is there. */
 import type { Log } from '../../lib/util/log.js';
-
-type Level = keyof Log;
+import type { LogLevel } from './log-line.js';
 
 /** More than a start ever says; a store that is away for minutes may say more. */
 const MOST_KEPT = 100;
 
 export class EarlyLog implements Log {
-  private kept: { level: Level; message: string; facts: Readonly<Record<string, unknown>> | undefined }[] = [];
+  private kept: { level: LogLevel; message: string; facts: Readonly<Record<string, unknown>> | undefined }[] = [];
   private file: Log | undefined;
 
   info(message: string, facts?: Readonly<Record<string, unknown>>): void {
@@ -29,7 +28,7 @@ export class EarlyLog implements Log {
     this.kept = [];
   }
 
-  private say(level: Level, message: string, facts: Readonly<Record<string, unknown>> | undefined): void {
+  private say(level: LogLevel, message: string, facts: Readonly<Record<string, unknown>> | undefined): void {
     if (this.file !== undefined) this.file[level](message, facts);
     else if (this.kept.length < MOST_KEPT) this.kept.push({ level, message, facts });
   }

@@ -47,6 +47,9 @@ export const mountSettingsSchema = z.strictObject({
   metrics: listenAddress.nullable().default(null),
   /** Reads that wait so long are logged; 0: none is. */
   slowReadMs: z.int().min(0).default(1000),
+  logFormat: z.enum(['json', 'text']).default('json'),
+  /** The least important lines that are kept. */
+  logLevel: z.enum(['info', 'warn', 'error']).default('info'),
   /** Accept a state directory in memory. */
   force: z.boolean(),
 });

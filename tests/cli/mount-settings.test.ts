@@ -52,6 +52,8 @@ test('without options everything has the value that the help says', async () => 
     umask: 0,
     timeoutMs: 300_000,
     metrics: null,
+    logFormat: 'json',
+    logLevel: 'info',
     slowReadMs: 1000,
     force: false,
   });
@@ -68,8 +70,9 @@ test('settings travel to the daemon as they are', async () => {
 });
 
 test('a daemon understands the settings that a supervisor has kept from an older version', async () => {
-  const { credentialsFile, noExec, selinuxContext, metrics, slowReadMs, ...older } = await settingsOf();
-  const added = { credentialsFile, noExec, selinuxContext, metrics, slowReadMs };
+  const { credentialsFile, noExec, selinuxContext, metrics, logFormat, logLevel, slowReadMs, ...older } =
+    await settingsOf();
+  const added = { credentialsFile, noExec, selinuxContext, metrics, logFormat, logLevel, slowReadMs };
   expect(mountSettingsSchema.parse(older)).toEqual({ ...older, ...added });
 });
 

@@ -37,6 +37,8 @@ function settings(mountpoint = folder): MountSettings {
     umask: 0,
     timeoutMs: 0,
     metrics: null,
+    logFormat: 'json',
+    logLevel: 'info',
     slowReadMs: 0,
     force: false,
   };

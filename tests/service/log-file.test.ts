@@ -99,3 +99,49 @@ test('facts that are no JSON lose only the facts, and a closed log takes no line
   log.info('too late');
   expect(lines(path).map((line) => line['message'])).toEqual(['a cycle']);
 });
+
+test('what is less important than the level is no line, also where lines are echoed', () => {
+  const path = join(folder, 'daemon.log');
+  const echoed: string[] = [];
+  const log = new LogFile(path, { environment: {}, level: 'warn', echo: (line) => void echoed.push(line) });
+  log.info('nothing new');
+  log.warn('slow');
+  log.error('broken');
+  log.close();
+  expect(lines(path).map((line) => line['level'])).toEqual(['warn', 'error']);
+  expect(echoed.length).toBe(2);
+});
+
+test('as text, a line is time, level, sentence and facts', () => {
+  const path = join(folder, 'daemon.log');
+  const log = new LogFile(path, { environment: {}, format: 'text', now: () => new Date(0) });
+  log.warn('The "store" did not answer.', { key: 'segments/1', attempts: 2, reason: 'it was busy', url: undefined });
+  log.error('Broken.', { error: new LazydiskError('DAMAGED', 'short'), secretKey: 'abc' });
+  log.close();
+  expect(readFileSync(path, 'utf8')).toBe(
+    '1970-01-01T00:00:00.000Z WARN  The "store" did not answer. key=segments/1 attempts=2 reason="it was busy" url=null\n' +
+      '1970-01-01T00:00:00.000Z ERROR Broken. error={"code":"DAMAGED","message":"short","facts":{}} secretKey="[hidden]"\n',
+  );
+});
+
+test.each(['json', 'text'] as const)('as %s, a message or fact with line ends is one line still', (format) => {
+  const path = join(folder, 'daemon.log');
+  const log = new LogFile(path, { environment: {}, format });
+  log.info('first\nsecond', { reason: 'third\r\nfourth' });
+  log.close();
+  expect(readFileSync(path, 'utf8').split('\n').length).toBe(2);
+});
+
+test('as text, secrets are hidden, a cycle harms nothing, and a huge line is cut', () => {
+  const path = join(folder, 'daemon.log');
+  const log = new LogFile(path, { environment: { AWS_SECRET_ACCESS_KEY: 'correct-horse-battery' }, format: 'text' });
+  const cycle: Record<string, unknown> = {};
+  cycle['self'] = cycle;
+  log.info('signed with correct-horse-battery', { cycle });
+  log.info('x'.repeat(1_000_000));
+  log.close();
+  const [first, second] = readFileSync(path, 'utf8').split('\n');
+  expect(first).toMatch(/signed with \[hidden\] cycle=\[cycle\]$/);
+  expect(second).toMatch(/x \(cut\)$/);
+  expect(second!.length).toBeLessThan(10_000);
+});
