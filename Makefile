@@ -9,6 +9,7 @@
 #   make bench      lazydisk beside its neighbours: all parts, then every ratio with its target (as root; ROUNDS=3, QUICK=1)
 #   make bench-cold bench-hot bench-commit bench-many   one part;  bench-report: the tables again;  bench-docs: into the docs
 #   make docs       write docs/CONFIGURATION.md from what the verbs declare
+#   make install    PREFIX=/usr/local [DESTDIR=…], and uninstall, deb: see mount/install/install.mk
 #   make clean      remove what was built; node_modules and the cached guest stay (make distclean takes them too)
 
 SHELL := /bin/bash
@@ -61,6 +62,8 @@ demo: build
 
 docs: build
 	cp dist/share/doc/lazydisk/CONFIGURATION.md docs/CONFIGURATION.md
+
+include mount/install/install.mk
 
 BENCH := node .cache/bench/program/tests/bench/main.js
 

@@ -10,6 +10,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, transform } from 'esbuild';
+import { OUTSIDE_PACKAGES } from './outside-packages.js';
 
 const OUT = 'dist/mount/cli';
 /** Each with the words that it is run with for its cache: they go as far as they can without doing anything. */
@@ -42,7 +43,8 @@ const common = {
   target: 'node20.19',
   format: 'cjs',
   logLevel: 'warning',
-  external: ['koffi', 'fuse-native', '@bokuweb/zstd-wasm'],
+  // classic-level only in part: see below.
+  external: OUTSIDE_PACKAGES.filter((name) => name !== 'classic-level'),
   // What is loaded later is required later: a program that runs from a cache has no other way.
   supported: { 'dynamic-import': false },
   define: { 'import.meta.url': 'thisFileUrl' },
