@@ -6,7 +6,7 @@ here=$(dirname "$(readlink -f "$0")")
 # command -> package that brings it
 declare -A needs=(
   [fio]=fio [qemu-img]=qemu-utils [qemu-io]=qemu-utils [qemu-system-x86_64]=qemu-system-x86 [mmdebstrap]=mmdebstrap
-  [qemu-nbd]=qemu-utils [xz]=xz-utils [zstd]=zstd
+  [python3]=python3 [qemu-nbd]=qemu-utils [xz]=xz-utils [zstd]=zstd
   [extlinux]=extlinux [sfdisk]=fdisk [mke2fs]=e2fsprogs [e2fsck]=e2fsprogs [setpriv]=util-linux [losetup]=mount
   [groff]=groff-base [zsh]=zsh [lintian]=lintian
   [fusermount3]=fuse3 [systemd-analyze]=systemd
