@@ -10,7 +10,7 @@
  * What it does not do: policy. It knows nothing of FUSE, layers or mount points.
  */
 import koffi from 'koffi';
-import { constants } from 'node:os';
+import { constants, getPriority } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 
 const libc = koffi.load(null);
@@ -24,7 +24,18 @@ const C = {
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
   flock: libc.func('int flock(int fd, int operation)'),
   prctl: libc.func('int prctl(int option, ulong a, ulong b, ulong c, ulong d)'),
+  // The C library of Debian 12 has no sched_setattr.
+  syscall: libc.func('long syscall(long number, int thread, void *attributes, uint flags)'),
 };
+
+/** Number of sched_setattr(2), by process.arch; elsewhere it is not called. */
+const SCHED_SETATTR = new Map<string, number>([
+  ['x64', 314],
+  ['arm64', 274],
+]);
+const SCHED_ATTRIBUTES_BYTES = 48;
+/** The shortest that the kernel gives, 0.1 ms. */
+const SHORT_SLICE_NS = 100_000n;
 
 /** Flags of mount(2). */
 export const MS_RDONLY = 1;
@@ -113,6 +124,21 @@ export function ioctl(descriptor: number, request: number, argument: Buffer): nu
   const result = C.ioctl(descriptor, request, argument) as number;
   if (result < 0) failedCall('ioctl', `0x${request.toString(16)} of descriptor ${String(descriptor)}`);
   return result;
+}
+
+/**
+ * Lets a thread of this process run soon after it is woken, without a larger share of the processor: its turns are short, so the
+ * scheduler puts them before longer ones (Linux 6.12 and later; others change nothing). Throws when it has ended.
+ */
+export function shortenTurns(threadId: number): void {
+  const call = SCHED_SETATTR.get(process.arch);
+  if (call === undefined) return;
+  // struct sched_attr: size, policy (0: the usual one), flags; nice; priority; then the slice.
+  const attributes = Buffer.alloc(SCHED_ATTRIBUTES_BYTES);
+  attributes.writeUInt32LE(SCHED_ATTRIBUTES_BYTES, 0);
+  attributes.writeInt32LE(getPriority(threadId), 16);
+  attributes.writeBigUInt64LE(SHORT_SLICE_NS, 24);
+  if (C.syscall(call, threadId, attributes, 0) !== 0) failedCall('sched_setattr', `thread ${String(threadId)}`);
 }
 
 /** Asks the kernel to change something about this process or thread (prctl(2)); returns what the kernel returned. */

@@ -12,8 +12,8 @@ export type PlaneMessage =
 
 /** From a worker. */
 export type WorkerMessage =
-  /** It is about to serve. */
-  | { readonly kind: 'ready' }
+  /** It is about to serve. `threadId`: the kernel's number of its thread. */
+  | { readonly kind: 'ready'; readonly threadId: number }
   /** A request that is not a worker's. `bytes` are the receiver's. */
   | { readonly kind: 'request'; readonly bytes: Uint8Array<ArrayBuffer> }
   /** Something that an operator should know; the worker goes on. */

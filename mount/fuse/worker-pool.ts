@@ -14,6 +14,7 @@
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import type { Plane, PlaneFeed } from '../../lib/image/plane.js';
 import { WorkerWords } from '../../lib/mirror/worker-fence.js';
+import { shortenTurns } from '../../lib/util/syscalls.js';
 import { withResolvers } from './with-resolvers.js';
 import { COUNTERS, deviceWord, NO_DEVICE, type PlaneMessage } from './worker-messages.js';
 import type { WorkerMessage, WorkerStart } from './worker-messages.js';
@@ -166,7 +167,7 @@ export class WorkerPool implements PlaneFeed {
     seat.ours.on('message', (message: WorkerMessage) => {
       if (message.kind === 'request') this.handlers?.request(message.bytes);
       else if (message.kind === 'trouble') this.handlers?.trouble(message.message);
-      else this.ready.resolve(undefined);
+      else this.isReady(message.threadId);
     });
     worker.on('error', (error) => {
       this.failure ??= error;
@@ -175,6 +176,16 @@ export class WorkerPool implements PlaneFeed {
     worker.on('exit', () => {
       this.left(start.wordIndex);
     });
+  }
+
+  /** A guest waits for its thread: that must not queue behind what a commit computes on the same processor. */
+  private isReady(threadId: number): void {
+    try {
+      shortenTurns(threadId);
+    } catch {
+      // It only waits longer.
+    }
+    this.ready.resolve(undefined);
   }
 
   /** A thread has gone, so the file system has: no other one starts. */

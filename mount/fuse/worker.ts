@@ -2,7 +2,8 @@
  * The thread of a worker: puts the loop onto the device, the planes and the functions that serve them. The design is told
  * in worker-loop.ts.
  */
-import { readSync, writeSync } from 'node:fs';
+import { readlinkSync, readSync, writeSync } from 'node:fs';
+import { basename } from 'node:path';
 import { workerData } from 'node:worker_threads';
 import { MISS, serveRead, serveWrite } from '../../lib/image/serve.js';
 import { PlaneTable } from './plane-table.js';
@@ -20,7 +21,7 @@ function serve(descriptor: number): void {
   const tell = (message: WorkerMessage) => {
     port.postMessage(message);
   };
-  tell({ kind: 'ready' });
+  tell({ kind: 'ready', threadId: Number(basename(readlinkSync('/proc/thread-self'))) });
   serveRequests({
     receive: (buffer) => readSync(descriptor, buffer, 0, buffer.length, null),
     reply: (buffer, lengthBytes) => {

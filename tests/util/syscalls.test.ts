@@ -1,8 +1,19 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, fstatSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
+import { getPriority, release, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fallocate, mount, seekData, seekHole, SystemCallError, tryLock, umount2 } from '../../lib/util/syscalls.js';
+import {
+  fallocate,
+  mount,
+  seekData,
+  seekHole,
+  shortenTurns,
+  SystemCallError,
+  tryLock,
+  umount2,
+} from '../../lib/util/syscalls.js';
 
 const BLOCK = 4096;
 const MIB = 1024 * 1024;
@@ -111,6 +122,28 @@ describe('seekData and seekHole', () => {
 
   it('throw EBADF for a descriptor that is not open', () => {
     expect(() => seekData(9999, 0)).toThrow(expect.objectContaining({ code: 'EBADF', syscall: 'lseek' }));
+  });
+});
+
+describe('shortenTurns', () => {
+  it('gives a thread the shortest slice there is, and leaves its priority', async () => {
+    const sleeper = spawn('sleep', ['60']);
+    await once(sleeper, 'spawn');
+    const thread = sleeper.pid!;
+    try {
+      setPriority(thread, 5);
+      shortenTurns(thread);
+      expect(getPriority(thread)).toBe(5);
+      const [major, minor] = release().split('.').map(Number) as [number, number];
+      const slice = /se\.slice +: +(\d+)/.exec(readFileSync(`/proc/${String(thread)}/sched`, 'utf8'))?.[1];
+      if (major > 6 || (major === 6 && minor >= 12)) expect(slice).toBe('100000');
+    } finally {
+      sleeper.kill();
+      await once(sleeper, 'exit');
+    }
+    expect(() => {
+      shortenTurns(thread);
+    }).toThrow(/ESRCH/);
   });
 });
 
