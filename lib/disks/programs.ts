@@ -49,7 +49,7 @@ export async function startProgram(
   if (path === undefined) {
     throw new LazydiskError(
       'UNSUPPORTED',
-      `${why}, and the program ${command} that reads it is not installed (Debian: apt install ${packageName}).`,
+      `${why}, and the program ${command}, which is needed for that, is not installed (Debian: apt install ${packageName}).`,
       { facts: { program: command, package: packageName } },
     );
   }

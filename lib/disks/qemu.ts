@@ -9,6 +9,7 @@ import { connect, type Socket } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import type { Bytes } from '../format/geometry.js';
 import { LazydiskError } from '../util/errors.js';
 import { NbdClient } from './nbd-client.js';
 import { startProgram, type Ended, type Started } from './programs.js';
@@ -70,22 +71,19 @@ export async function readContainer(file: ContainerFile, follow: boolean): Promi
   return serve(file, ['--read-only', `json:${JSON.stringify(node)}`]);
 }
 
-/** Makes an empty container and serves it for writing; `path` must not exist. UNSUPPORTED (no QEMU), IO, NO_SPACE. */
-export async function writeContainer(
+/** Makes an empty container at `path`, which must not exist, and serves it for writing. `name`: for messages. UNSUPPORTED (no QEMU), IO. */
+export async function createContainer(
   path: string,
+  name: string,
   driver: Container['driver'],
-  sizeBytes: number,
+  sizeBytes: Bytes,
 ): Promise<ServedDisk> {
-  const file: ContainerFile = { name: path, at: { path }, driver };
-  const args = ['create', '-q', '-f', driver, resolve(path), String(sizeBytes)];
-  const { ended } = await startProgram(QEMU_IMG, args, `${path} is to be a disk of ${driver}`, [
-    'ignore',
-    'ignore',
-    'pipe',
-  ]);
-  const made = await ended;
-  if (!made.succeeded) throw new LazydiskError('IO', `${path} can't be made: ${made.said}.`);
-  return serve(file, ['--cache=writeback', '--discard=unmap', `json:${JSON.stringify(blockNode(file))}`]);
+  const file: ContainerFile = { name, at: { path }, driver };
+  const options = driver === 'vpc' ? ['-o', 'force_size=on'] : [];
+  const args = ['create', '-q', '-f', driver, ...options, resolve(path), String(sizeBytes)];
+  const made = await (await start(file, QEMU_IMG, args, false)).ended;
+  if (!made.succeeded) throw new LazydiskError('IO', `${name} can't be made: ${made.said}.`);
+  return serve(file, ['--cache=writeback', `json:${JSON.stringify(blockNode(file))}`]);
 }
 
 /**

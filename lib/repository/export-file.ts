@@ -11,6 +11,9 @@ import { BLOCK_SIZE, type Bytes } from '../format/geometry.js';
 import { errnoOf, LazydiskError, messageOf } from '../util/errors.js';
 import type { Piece } from './export-stream.js';
 
+/** Writes all of `bytes` at `position`. */
+export type WriteAt = (bytes: Buffer, position: Bytes) => Promise<void>;
+
 /** Chunks that are being written at once. */
 const PARALLEL_WRITES = 4;
 
@@ -21,35 +24,45 @@ export async function writeFile(
   sizeBytes: Bytes,
   chunks: AsyncIterable<Piece>,
 ): Promise<true> {
-  await assertFree(path, force);
-  const temporary = join(dirname(path), `.${basename(path)}.${randomId().slice(0, 8)}.partial`);
-  const file = await open(temporary, 'wx', 0o666).catch((error: unknown) => {
-    throw ioError(path, error);
-  });
-  try {
+  await replacing(path, force, async (temporary) => {
+    const file = await open(temporary, 'wx', 0o666);
     try {
       await file.truncate(sizeBytes);
-      await writePieces(file, chunks);
+      await writeThin((bytes, position) => writeAll(file, bytes, position), chunks);
       await file.sync();
     } finally {
       await file.close();
     }
+  });
+  return true;
+}
+
+/** Lets `make` make a file under a temporary name, and gives it its own when it is whole. EXISTS, USAGE, IO, NO_SPACE. */
+export async function replacing(
+  path: string,
+  force: boolean,
+  make: (temporary: string) => Promise<void>,
+): Promise<void> {
+  await assertFree(path, force);
+  const temporary = join(dirname(path), `.${basename(path)}.${randomId().slice(0, 8)}.partial`);
+  try {
+    await make(temporary);
     await assertFree(path, force);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error instanceof LazydiskError ? error : ioError(path, error);
   }
-  return true;
 }
 
-async function writePieces(file: FileHandle, chunks: AsyncIterable<Piece>): Promise<void> {
+/** Writes what is not zero, several pieces at once. No write is under way any more when it settles. */
+export async function writeThin(write: WriteAt, chunks: AsyncIterable<Piece>): Promise<void> {
   const running: Promise<void>[] = [];
   try {
     for await (const piece of chunks) {
-      const write = writeBlocks(file, piece);
-      write.catch(() => undefined); // seen below
-      running.push(write);
+      const writing = writeBlocks(write, piece);
+      writing.catch(() => undefined); // seen below
+      running.push(writing);
       if (running.length >= PARALLEL_WRITES) await running.shift();
     }
   } finally {
@@ -60,14 +73,14 @@ async function writePieces(file: FileHandle, chunks: AsyncIterable<Piece>): Prom
 }
 
 /** Writes runs of blocks that are not zero. */
-async function writeBlocks(file: FileHandle, { offset, bytes }: Piece): Promise<void> {
+async function writeBlocks(write: WriteAt, { offset, bytes }: Piece): Promise<void> {
   let from = 0;
   for (let at = 0; at < bytes.length; at += BLOCK_SIZE) {
     if (!isZero(bytes.subarray(at, at + BLOCK_SIZE))) continue;
-    await writeAll(file, bytes.subarray(from, at), offset + from);
+    if (at > from) await write(bytes.subarray(from, at), offset + from);
     from = at + BLOCK_SIZE;
   }
-  await writeAll(file, bytes.subarray(from), offset + from);
+  if (bytes.length > from) await write(bytes.subarray(from), offset + from);
 }
 
 async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {

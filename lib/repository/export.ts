@@ -1,6 +1,6 @@
 /**
- * Export: a snapshot becomes a sparse raw file (export-file.ts), or a stream of all its bytes (export-stream.ts). Every
- * chunk is verified before it is written.
+ * Export: a snapshot becomes a sparse raw file (export-file.ts), a thin container (export-container.ts), or a stream of all its
+ * bytes (export-stream.ts). Every chunk is verified before it is written.
  */
 import type { Writable } from 'node:stream';
 import type { Bytes } from '../format/geometry.js';
@@ -8,6 +8,7 @@ import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { LazydiskError } from '../util/errors.js';
 import type { Repository, TreeReader } from './api.js';
 import { streamChunks } from './chunk-stream.js';
+import { writeContainer, type ContainerFormat } from './export-container.js';
 import { writeFile } from './export-file.js';
 import { writeStream, type Piece } from './export-stream.js';
 import { throwIfAborted } from './single-flight.js';
@@ -21,6 +22,7 @@ export interface ExportOptions {
         readonly kind: 'file';
         readonly path: string;
         /** Replace what is there. */ readonly force?: boolean | undefined;
+        /** Raw and sparse by default. */ readonly format?: 'raw' | ContainerFormat | undefined;
       }
     | { readonly kind: 'stream'; readonly stream: Writable };
   readonly trees?: TreeReader | undefined;
@@ -44,18 +46,28 @@ export interface ExportResult {
   readonly complete: boolean;
 }
 
-/** NOT_FOUND, EXISTS (the target), DAMAGED, IO, NO_SPACE, ABORTED, and the errors of the store. */
+/** NOT_FOUND, EXISTS (the target), UNSUPPORTED (a program is missing), DAMAGED, IO, NO_SPACE, ABORTED, and the errors of the store. */
 export async function exportImage(repository: Repository, options: ExportOptions): Promise<ExportResult> {
   const { image, target, signal } = options;
   const record = await findRecord(repository, image, options.number, signal);
   const progress = new Progress(record.sizeBytes, options.onProgress);
   const chunks = pieces(repository, record, options, progress);
-  const complete =
-    target.kind === 'file'
-      ? await writeFile(target.path, target.force ?? false, record.sizeBytes, chunks)
-      : await writeStream(target.stream, record.sizeBytes, chunks, signal);
+  const complete = await write(target, record.sizeBytes, chunks, signal);
   const { number, sizeBytes } = record;
   return { image, number, sizeBytes, downloadedBytes: progress.downloadedBytes, complete };
+}
+
+/** False when the reader of a stream went away. */
+function write(
+  target: ExportOptions['target'],
+  sizeBytes: Bytes,
+  chunks: AsyncIterable<Piece>,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  if (target.kind === 'stream') return writeStream(target.stream, sizeBytes, chunks, signal);
+  const { path, force = false, format = 'raw' } = target;
+  if (format === 'raw') return writeFile(path, force, sizeBytes, chunks);
+  return writeContainer(path, force, format, sizeBytes, chunks);
 }
 
 async function findRecord(

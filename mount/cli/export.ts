@@ -1,4 +1,4 @@
-/** `lazydisk export`: a snapshot becomes a sparse raw file. */
+/** `lazydisk export`: a snapshot becomes a sparse raw file, or a container of another hypervisor. */
 import { exportImage, type ExportOptions } from '../../lib/repository/export.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { numberIn, parseImageReference } from './image-reference.js';
@@ -11,9 +11,10 @@ import { resolveWhere } from './where.js';
 
 export const exportVerb = defineVerb({
   command: 'export <where> <image> <file>',
-  summary: 'Write a snapshot to a sparse raw file',
+  summary: 'Write a snapshot to a sparse raw file, or as qcow2, vmdk, vhdx, vhd or vdi',
   examples: [
     ['export s3://images/prod debian-12 debian-12.raw', 'the newest snapshot'],
+    ['export s3://images/prod debian-12 debian-12.qcow2 --format qcow2', 'for others; as thin as the image'],
     ['export /mnt vm-01@2 - | zstd > vm-01.zst', 'snapshot 2, to standard output'],
   ],
   options: (program) =>
@@ -21,6 +22,11 @@ export const exportVerb = defineVerb({
       .positional('where', WHERE)
       .positional('image', { type: 'string', demandOption: true, describe: 'image, image@N or image:TAG' })
       .positional('file', { type: 'string', demandOption: true, describe: 'file to write, or - for stdout' })
+      .option('format', {
+        choices: ['raw', 'qcow2', 'vmdk', 'vhdx', 'vhd', 'vdi'] as const,
+        default: 'raw' as const,
+        describe: 'what to write; all but raw need qemu-img and qemu-nbd, and a file',
+      })
       .option('force', { type: 'boolean', default: false, describe: 'replace a file that is there' }),
   run: async (options, { output, registry, environment }) => {
     const reference = parseImageReference(options.image);
@@ -32,12 +38,18 @@ export const exportVerb = defineVerb({
         'stdout can hold the image or JSON, not both: leave out --json, or name a file.',
       );
     }
+    if (toStdout && options.format !== 'raw') {
+      throw new LazydiskError(
+        'USAGE',
+        `A ${options.format} is not written in order, so it can't go to stdout: name a file.`,
+      );
+    }
     const { repository: address } = await resolveWhere(options.where, options.endpoint, registry);
     const startedMs = Date.now();
     const progress = new ProgressLine(output, `exporting ${options.image}`);
     const target: ExportOptions['target'] = toStdout
       ? { kind: 'stream', stream: process.stdout }
-      : { kind: 'file', path: options.file, force: options.force };
+      : { kind: 'file', path: options.file, force: options.force, format: options.format };
     try {
       const result = await withRepository(address, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
         interruptible(async (signal) =>
