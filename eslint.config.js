@@ -39,6 +39,8 @@ const OWNERS = {
   koffi: ['lib/util'],
   '@bokuweb/zstd-wasm': ['lib/util'],
   '@smithy/core': ['lib/store'],
+  '@aws-sdk/credential-provider-ini': ['lib/store'],
+  '@aws-sdk/credential-provider-node': ['lib/store'],
   'fuse-native': ['mount/fuse'],
   'prom-client': ['mount/metrics'],
   yargs: ['mount/cli'],

@@ -37,6 +37,11 @@ const SMALL = [
   'mount/fuse/unmount-thread.ts',
 ];
 
+/** Loaded when they are needed, each from a file of its own. */
+const RARE_LIBRARIES = ['minio', '@aws-sdk/credential-provider-ini', '@aws-sdk/credential-provider-node'];
+const RARE = new RegExp(`^(${RARE_LIBRARIES.join('|')})$`);
+const fileOf = (library) => `${library.replace(/^.*\//, '')}.js`;
+
 const common = {
   bundle: true,
   platform: 'node',
@@ -57,7 +62,12 @@ const common = {
         onResolve({ filter: /^\.\/binding$/ }, ({ importer }) =>
           importer.includes('/classic-level/') ? { path: 'classic-level/binding.js', external: true } : undefined,
         );
+<<<<<<< HEAD
         onResolve({ filter: RARE }, ({ path }) => ({ path: `./${path}.js`, external: true }));
+=======
+        // Large, and needed once in a while.
+        onResolve({ filter: RARE }, ({ path }) => ({ path: `./${fileOf(path)}`, external: true }));
+>>>>>>> 6fb5ff9 (store: credentials from programs, roles and a platform's services, renewed before they end; AWS_CA_BUNDLE, addressing styles, unsigned requests)
       },
     },
   ],
@@ -67,12 +77,21 @@ rmSync(OUT, { recursive: true });
 // It has made the man page and its like (dist/share) from the parts of the command line.
 rmSync('dist/mount/reference', { recursive: true });
 await build({ ...common, entryPoints: SMALL, outdir: OUT, entryNames: '[name]' });
+<<<<<<< HEAD
 for (const name of ['minio', 'prom-client']) {
   await build({
     ...common,
     plugins: [],
     stdin: { contents: `module.exports = require('${name}');`, resolveDir: '.' },
     outfile: join(OUT, `${name}.js`),
+=======
+for (const library of RARE_LIBRARIES) {
+  await build({
+    ...common,
+    plugins: [],
+    stdin: { contents: `module.exports = require('${library}');`, resolveDir: '.' },
+    outfile: join(OUT, fileOf(library)),
+>>>>>>> 6fb5ff9 (store: credentials from programs, roles and a platform's services, renewed before they end; AWS_CA_BUNDLE, addressing styles, unsigned requests)
   });
 }
 await build({

@@ -24,6 +24,8 @@ export interface Peer {
   readonly hostname: string;
   readonly port: number;
   readonly secure: boolean;
+  /** Certificates of authorities, as PEM, in place of those that Node trusts. */
+  readonly authorities?: string | undefined;
 }
 
 /** Writes a body by pieces; resolves when all of it was given to `write`. */
@@ -72,7 +74,7 @@ export class HttpConnection {
 
   /** Begins to connect; that alone does not keep the process alive. `session`: of an earlier TLS connection to the same peer. */
   constructor(
-    { hostname: host, port, secure }: Peer,
+    { hostname: host, port, secure, authorities }: Peer,
     idleTimeoutMs: number,
     private readonly listener: ConnectionListener,
     session: Buffer | undefined,
@@ -80,7 +82,12 @@ export class HttpConnection {
     const onread = { buffer: () => this.room(), callback: (count: number) => this.came(count) };
     const options = { host, port, onread, keepAlive: true, noDelay: true };
     this.socket = secure
-      ? tls.connect({ ...options, servername: net.isIP(host) === 0 ? host : '', session } as tls.ConnectionOptions)
+      ? tls.connect({
+          ...options,
+          servername: net.isIP(host) === 0 ? host : '',
+          session,
+          ca: authorities,
+        } as tls.ConnectionOptions)
       : net.connect(options);
     this.socket.unref();
     this.socket.setTimeout(idleTimeoutMs);

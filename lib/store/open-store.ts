@@ -21,7 +21,8 @@ export interface OpenStoreOptions {
 export async function openStore(location: StoreLocation, options: OpenStoreOptions = {}): Promise<ObjectStore> {
   if (location.kind === 'file') return new DirectoryStore(location.directory);
   const settings = await resolveS3Settings(options.environment ?? process.env, options.endpoint);
+  const store = new S3Store(location, settings, { spareConnections: options.spareConnections });
   // Missing credentials are told here, where the user still waits, and not at some later request.
-  await settings.readCredentials();
-  return new S3Store(location, settings, { spareConnections: options.spareConnections });
+  await store.identify();
+  return store;
 }

@@ -94,6 +94,11 @@ const IDENTITY_CODES = new Set([
   'RequestTimeTooSkewed',
 ]);
 
+/** Whether other credentials could turn a refusal: it is about who we are, or about what we may do. */
+export function concernsIdentity({ facts: { s3Code, status } }: LazydiskError): boolean {
+  return status === 401 || status === 403 || (typeof s3Code === 'string' && IDENTITY_CODES.has(s3Code));
+}
+
 /**
  * Whether a refusal is one that passes: `worked` are the operations that this store has done before.
  *
@@ -193,7 +198,7 @@ function connectionVerdict(error: unknown, call: FailedCall): Verdict {
   const code = (error as { code?: unknown } | null)?.code;
   if (typeof code === 'string' && UNTRUSTED_CERTIFICATE.test(code)) {
     return refused(
-      `The certificate of ${endpointUrl} is not trusted (${code}): name its authority with NODE_EXTRA_CA_CERTS, or check the endpoint.`,
+      `The certificate of ${endpointUrl} is not trusted (${code}): name its authority with AWS_CA_BUNDLE, or check the endpoint.`,
     );
   }
   switch (code) {

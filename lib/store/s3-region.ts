@@ -7,21 +7,28 @@
  */
 import http from 'node:http';
 import https from 'node:https';
-import type { S3Credentials, S3Endpoint } from './s3-settings.js';
+import type { S3Credentials } from './s3-credentials.js';
+import type { S3Endpoint } from './s3-settings.js';
 import type { Exchange } from './s3-transport.js';
 
 /** Silence that is taken for a dead server, milliseconds. */
 const TIMEOUT_MS = 30_000;
 
+/** As whom, and over what trust, a region is asked for. */
+export interface RegionAsker {
+  readonly credentials: S3Credentials | undefined;
+  readonly authorities: string | undefined;
+}
+
 /** Rejects with what the client or Node throws; s3-errors.ts knows both. */
 export async function regionOf(
   bucket: string,
-  { host, port, secure, pathStyle }: S3Endpoint,
-  { accessKey, secretKey, sessionToken }: S3Credentials,
+  { host, port, secure, addressing }: S3Endpoint,
+  { credentials, authorities }: RegionAsker,
   exchange: Exchange,
 ): Promise<string> {
   const { Client } = await import('minio');
-  const agent = secure ? new https.Agent() : new http.Agent();
+  const agent = secure ? new https.Agent(authorities === undefined ? {} : { ca: authorities }) : new http.Agent();
   const open = secure ? https.request : http.request;
   // The client calls it with options and a callback, always.
   const request = ((options: http.RequestOptions, onResponse: (response: http.IncomingMessage) => void) => {
@@ -37,13 +44,12 @@ export async function regionOf(
     endPoint: host,
     port,
     useSSL: secure,
-    pathStyle,
-    accessKey,
-    secretKey,
+    pathStyle: addressing === 'path',
     transport: { request },
     transportAgent: agent,
     retryOptions: { disableRetry: true },
-    ...(sessionToken === undefined ? {} : { sessionToken }),
+    ...(credentials && { accessKey: credentials.accessKey, secretKey: credentials.secretKey }),
+    ...(credentials?.sessionToken !== undefined && { sessionToken: credentials.sessionToken }),
   });
   try {
     return await client.getBucketRegionAsync(bucket);

@@ -1,25 +1,18 @@
 /**
- * Where an S3 server is and who we are to it, found where users of S3 keep it.
+ * Where an S3 server is and how it is spoken to, found where users of S3 keep it. Who we are to it: s3-credentials.ts.
  *
  * Endpoint: `--endpoint`, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile's `services` section, the profile's
- * `endpoint_url`, and otherwise Amazon. Region: AWS_REGION, AWS_DEFAULT_REGION, the profile's `region`. Credentials: the
- * AWS_* variables, and otherwise the profile (AWS_PROFILE or `default`) in the shared credentials and config files. The
- * environment wins over a profile that it names, as with the aws command.
- *
- * Credentials are read anew at each call of `readCredentials`, so that a store can follow files that are rotated. They
- * are in no message and no fact. Profiles that need a program, a role or a login are refused with the way around.
+ * `endpoint_url`, and otherwise Amazon. Region: AWS_REGION, AWS_DEFAULT_REGION, the profile's `region`. Whom TLS trusts:
+ * AWS_CA_BUNDLE, the profile's `ca_bundle`, otherwise Node's own list. Where the bucket's name stands: `--addressing-style`
+ * (LAZYDISK_ADDRESSING_STYLE), the profile's `s3` section, and otherwise in the host's name with Amazon and in the path elsewhere.
+ * The environment wins over a profile that it names, as with the aws command.
  */
-import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import net from 'node:net';
 import { loadSharedConfigFiles } from '@smithy/core/config';
-import { LazydiskError } from '../util/errors.js';
-
-/** What signs a request. Never to be logged. */
-export interface S3Credentials {
-  readonly accessKey: string;
-  readonly secretKey: string;
-  readonly sessionToken: string | undefined;
-}
+import { LazydiskError, messageOf } from '../util/errors.js';
+import { readS3Credentials, type S3Credentials } from './s3-credentials.js';
+import { readProfile, type Environment, type Profile } from './s3-profile.js';
 
 /** An S3 server. */
 export interface S3Endpoint {
@@ -28,127 +21,104 @@ export interface S3Endpoint {
   readonly host: string;
   readonly port: number;
   readonly secure: boolean;
-  /** Whether the bucket stands in the path (any server) rather than in the host's name (Amazon). */
-  readonly pathStyle: boolean;
+  readonly isAmazon: boolean;
+  /** Where the bucket's name stands: first in the path, or first in the host's name. */
+  readonly addressing: AddressingStyle;
 }
+
+export type AddressingStyle = 'path' | 'virtual';
+export const ADDRESSING_STYLES: readonly AddressingStyle[] = ['path', 'virtual'];
 
 export interface S3Settings {
   readonly endpoint: S3Endpoint;
   /** Undefined only with Amazon: then the bucket is asked. */
   readonly region: string | undefined;
-  /** Throws REFUSED when there are none. */
-  readCredentials(): Promise<S3Credentials>;
+  /** Certificates of authorities, as PEM; undefined: those that Node trusts. */
+  readonly authorities: string | undefined;
+  /** Throws REFUSED when there are none; undefined: requests are not signed. */
+  readCredentials(): Promise<S3Credentials | undefined>;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
-type Section = Readonly<Record<string, string | undefined>>;
-
-interface SharedFiles {
-  readonly profileName: string;
-  readonly credentials: Section | undefined;
-  readonly config: Section | undefined;
-  /** The `services` section that the profile names. */
-  readonly services: Section | undefined;
-}
-
-const AMAZON: S3Endpoint = {
-  url: 'https://s3.amazonaws.com',
-  host: 's3.amazonaws.com',
-  port: 443,
-  secure: true,
-  pathStyle: false,
-};
+const AMAZON = { url: 'https://s3.amazonaws.com', host: 's3.amazonaws.com', port: 443, secure: true };
 
 // Servers other than Amazon take any region, and this is the one that they take when they check it.
 const REGION_OF_OTHER_SERVERS = 'us-east-1';
 
-/** Ways to credentials that need a program, a login or a second service. */
-const INDIRECT_CREDENTIALS = ['credential_process', 'role_arn', 'sso_session', 'sso_start_url'];
-
-/** Finds the settings. `endpoint` is what `--endpoint` says. Throws USAGE for an endpoint that is none. */
+/**
+ * Finds the settings. `endpoint` is what `--endpoint` says. Throws USAGE for an endpoint, an addressing style or a bundle of
+ * certificates that is none.
+ */
 export async function resolveS3Settings(
   environment: Environment,
   endpoint: string | undefined,
-  asked: typeof loadSharedConfigFiles = loadSharedConfigFiles,
+  load: typeof loadSharedConfigFiles = loadSharedConfigFiles,
 ): Promise<S3Settings> {
-  const files = await readSharedFiles(environment, asked);
-  const server = endpointOf(
+  const profile = await readProfile(environment, load);
+  const server = serverOf(
     [
       ['--endpoint', endpoint],
       ['AWS_ENDPOINT_URL_S3', environment.AWS_ENDPOINT_URL_S3],
       ['AWS_ENDPOINT_URL', environment.AWS_ENDPOINT_URL],
-      ['endpoint_url of the services section', files.services?.['s3.endpoint_url']],
-      [`endpoint_url of the profile ${files.profileName}`, files.config?.endpoint_url],
+      ['endpoint_url of the services section', profile.services?.['s3.endpoint_url']],
+      [`endpoint_url of the profile ${profile.name}`, profile.config?.endpoint_url],
     ].find((candidate): candidate is [string, string] => Boolean(candidate[1])),
   );
+  const isAmazon = server === AMAZON;
   const region = [
     environment.AWS_REGION,
     environment.AWS_DEFAULT_REGION,
-    files.config?.region,
-    server === AMAZON ? undefined : REGION_OF_OTHER_SERVERS,
+    profile.config?.region,
+    isAmazon ? undefined : REGION_OF_OTHER_SERVERS,
   ].find(Boolean);
   return {
-    endpoint: server,
+    endpoint: { ...server, isAmazon, addressing: addressingOf(environment, profile, server.host, isAmazon) },
     region,
-    readCredentials: async () => credentialsOf(environment, await readSharedFiles(environment, asked)),
+    authorities: await authoritiesOf(environment, profile),
+    readCredentials: () =>
+      environment.LAZYDISK_NO_SIGN_REQUEST === '1'
+        ? Promise.resolve(undefined)
+        : readS3Credentials({ environment, load, isAmazon, region }),
   };
 }
 
-async function readSharedFiles(environment: Environment, load: typeof loadSharedConfigFiles): Promise<SharedFiles> {
-  const home = join(environment.HOME || homedir(), '.aws');
-  const { configFile, credentialsFile } = await load({
-    filepath: environment.AWS_SHARED_CREDENTIALS_FILE || join(home, 'credentials'),
-    configFilepath: environment.AWS_CONFIG_FILE || join(home, 'config'),
-    // The library keeps a file for ever otherwise, and rotated credentials would not be seen.
-    ignoreCache: true,
-  });
-  const profileName = environment.AWS_PROFILE || 'default';
-  const config = configFile[profileName];
-  return {
-    profileName,
-    credentials: credentialsFile[profileName],
-    config,
-    services: config?.services === undefined ? undefined : configFile[`services.${config.services}`],
-  };
-}
-
-function credentialsOf(environment: Environment, files: SharedFiles): S3Credentials {
-  const fromEnvironment = pair('the environment', {
-    aws_access_key_id: environment.AWS_ACCESS_KEY_ID,
-    aws_secret_access_key: environment.AWS_SECRET_ACCESS_KEY,
-    aws_session_token: environment.AWS_SESSION_TOKEN,
-  });
-  if (fromEnvironment !== undefined) return fromEnvironment;
-  const where = `the profile ${files.profileName}`;
-  const fromFiles = pair(where, files.credentials) ?? pair(where, files.config);
-  if (fromFiles !== undefined) return fromFiles;
-
-  const indirect = INDIRECT_CREDENTIALS.find((name) => files.config?.[name] ?? files.credentials?.[name]);
-  if (indirect !== undefined) {
-    throw refused(
-      `The profile ${files.profileName} gets its credentials by ${indirect}, which lazydisk does not do: run eval "$(aws configure export-credentials --profile ${files.profileName} --format env)" first.`,
+function addressingOf(environment: Environment, profile: Profile, host: string, isAmazon: boolean): AddressingStyle {
+  const preset = isAmazon ? 'virtual' : 'path';
+  const [source, asked] = [
+    ['--addressing-style', environment.LAZYDISK_ADDRESSING_STYLE],
+    [`s3.addressing_style of the profile ${profile.name}`, profile.config?.['s3.addressing_style']],
+  ].find((candidate): candidate is [string, string] => Boolean(candidate[1])) ?? ['', 'auto'];
+  if (asked === 'auto') return preset;
+  const style = ADDRESSING_STYLES.find((known) => known === asked);
+  if (style === undefined) {
+    throw new LazydiskError('USAGE', `${source} must be path, virtual or auto, not ${JSON.stringify(asked)}.`);
+  }
+  if (style === 'virtual' && net.isIP(host) !== 0) {
+    throw new LazydiskError(
+      'USAGE',
+      `${source} is virtual, which puts the bucket before the host's name, and the endpoint has an address (${host}) instead of a name.`,
     );
   }
-  if (environment.AWS_PROFILE && files.credentials === undefined && files.config === undefined) {
-    throw refused(`AWS_PROFILE names ${files.profileName}, and the shared AWS files have no such profile.`);
-  }
-  throw refused(
-    'There are no S3 credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE with a profile in ~/.aws/credentials.',
-  );
+  return style;
 }
 
-function pair(where: string, section: Section | undefined): S3Credentials | undefined {
-  const accessKey = section?.aws_access_key_id;
-  const secretKey = section?.aws_secret_access_key;
-  if (!accessKey && !secretKey) return undefined;
-  if (!accessKey || !secretKey) {
-    const [has, lacks] = accessKey ? ['access key id', 'secret access key'] : ['secret access key', 'access key id'];
-    throw refused(`The S3 credentials in ${where} have an ${has} and no ${lacks}: set both.`.replace('an s', 'a s'));
+async function authoritiesOf(environment: Environment, profile: Profile): Promise<string | undefined> {
+  const [source, path] = [
+    ['AWS_CA_BUNDLE', environment.AWS_CA_BUNDLE],
+    [`ca_bundle of the profile ${profile.name}`, profile.config?.ca_bundle],
+  ].find((candidate): candidate is [string, string] => Boolean(candidate[1])) ?? ['', undefined];
+  if (path === undefined) return undefined;
+  try {
+    const text = await readFile(path, 'utf8');
+    if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
+  } catch (error) {
+    throw new LazydiskError('USAGE', `The certificates of ${source} can't be read: ${messageOf(error)}.`, {
+      cause: error,
+    });
   }
-  return { accessKey, secretKey, sessionToken: section?.aws_session_token || undefined };
+  throw new LazydiskError('USAGE', `${source} names ${path}, which has no certificate in PEM form.`);
 }
 
-function endpointOf(found: readonly [string, string] | undefined): S3Endpoint {
+function serverOf(found: readonly [string, string] | undefined): typeof AMAZON {
   if (found === undefined) return AMAZON;
   const [source, text] = found;
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -173,10 +143,5 @@ function endpointOf(found: readonly [string, string] | undefined): S3Endpoint {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port === '' ? (secure ? 443 : 80) : Number(url.port),
     secure,
-    pathStyle: true,
   };
-}
-
-function refused(message: string): LazydiskError {
-  return new LazydiskError('REFUSED', message);
 }

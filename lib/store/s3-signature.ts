@@ -9,7 +9,7 @@
  * no normalising, every byte but the unreserved ones and the slash in percent form, once.
  */
 import { createHash, createHmac } from 'node:crypto';
-import type { S3Credentials } from './s3-settings.js';
+import type { S3Credentials } from './s3-credentials.js';
 
 export const UNSIGNED_PAYLOAD = 'UNSIGNED-PAYLOAD';
 
@@ -33,15 +33,18 @@ export class S3Signer {
   private key: Buffer = Buffer.alloc(0);
 
   constructor(
-    private readonly credentials: S3Credentials,
+    /** Undefined: requests go unsigned, for what everybody may read. */
+    private readonly credentials: S3Credentials | undefined,
     private readonly region: string,
   ) {}
 
   /** The headers to send, the signature among them. `nowMs`: milliseconds since 1970. */
   sign(request: UnsignedRequest, nowMs: number): Record<string, string> {
+    const { credentials } = this;
+    if (credentials === undefined) return { ...request.headers };
     const time = new Date(nowMs).toISOString().replace(/[-:]|\.\d{3}/g, '');
     const day = time.slice(0, 8);
-    const { accessKey, sessionToken } = this.credentials;
+    const { accessKey, secretKey, sessionToken } = credentials;
     const headers: Record<string, string> = {
       ...request.headers,
       'x-amz-content-sha256': request.payloadHash,
@@ -61,15 +64,15 @@ export class S3Signer {
     ].join('\n');
     const scope = `${day}/${this.region}/s3/aws4_request`;
     const toSign = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${createHash('sha256').update(canonical).digest('hex')}`;
-    const signature = createHmac('sha256', this.keyOf(day)).update(toSign).digest('hex');
+    const signature = createHmac('sha256', this.keyOf(secretKey, day)).update(toSign).digest('hex');
     headers.authorization = `AWS4-HMAC-SHA256 Credential=${accessKey}/${scope}, SignedHeaders=${signedNames}, Signature=${signature}`;
     return headers;
   }
 
-  private keyOf(day: string): Buffer {
+  private keyOf(secretKey: string, day: string): Buffer {
     if (day !== this.day) {
       const steps = [day, this.region, 's3', 'aws4_request'];
-      this.key = steps.reduce<Buffer>(hmac, Buffer.from(`AWS4${this.credentials.secretKey}`));
+      this.key = steps.reduce<Buffer>(hmac, Buffer.from(`AWS4${secretKey}`));
       this.day = day;
     }
     return this.key;

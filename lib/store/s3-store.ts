@@ -6,9 +6,8 @@
  * never a multipart upload, because only that is atomic and can be conditional.
  * A body is success only when it is as long as was asked, whatever the server announced.
  *
- * Credentials that expire or are rotated under a store that has worked are read again, and the call fails as UNREACHABLE,
- * so that the retrying decorator goes on with the new ones; at the start they are REFUSED. So is it with a right to read that
- * was there before.
+ * Credentials that end or are rotated are read again (s3-session.ts). A refusal that other credentials may turn, or that
+ * concerns what has worked before, fails as UNREACHABLE, so that the retrying decorator goes on; at the start it is REFUSED.
  *
  * What it does not do: it checks nothing at construction (the first call does), and sees keys of others under its prefix
  * only if they are keys (lib/store/keys.ts): folder markers of web consoles are not.
@@ -22,11 +21,11 @@ import type { CallOptions, GetOptions, Listing, ObjectStore, Pace, PutOptions, S
 import type { AnswerHead } from './http-message.js';
 import type { BodyPlan } from './incoming-body.js';
 import { DOCUMENT, objectPlan, REMARK } from './s3-body.js';
-import { passes, s3Error, type S3Operation } from './s3-errors.js';
+import { concernsIdentity, passes, s3Error, type S3Operation } from './s3-errors.js';
 import { pageQuery, parsePage, type ListedPlace } from './s3-listing.js';
 import { payloadHashOf } from './s3-payload.js';
 import { refusalOf } from './s3-refusal.js';
-import { openSession, type S3Session } from './s3-session.js';
+import { S3Sessions, type S3Session } from './s3-session.js';
 import type { S3Settings } from './s3-settings.js';
 import { encodePath } from './s3-signature.js';
 import { S3Transport, type Exchange } from './s3-transport.js';
@@ -55,7 +54,7 @@ export class S3Store implements ObjectStore {
   readonly location: string;
   private readonly keyPrefix: string;
   private readonly transport: S3Transport;
-  private session: Promise<S3Session> | undefined;
+  private readonly sessions: S3Sessions;
   /** What has succeeded: a refusal of it may pass. */
   private readonly worked = new Set<S3Operation>();
 
@@ -66,7 +65,13 @@ export class S3Store implements ObjectStore {
   ) {
     this.location = formatLocation(where);
     this.keyPrefix = where.prefix === '' ? '' : `${where.prefix}/`;
-    this.transport = new S3Transport(settings.endpoint.secure, idleTimeoutMs, spareConnections);
+    this.transport = new S3Transport(settings.endpoint.secure, idleTimeoutMs, spareConnections, settings.authorities);
+    this.sessions = new S3Sessions(where.bucket, settings);
+  }
+
+  /** Finds out who we are, without any request to the bucket. REFUSED: there are no credentials. */
+  identify(): Promise<void> {
+    return this.sessions.begin();
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Buffer> {
@@ -168,9 +173,10 @@ export class S3Store implements ObjectStore {
     throwIfAborted(signal, this.location);
     if (signal !== undefined) allowManyWaits(signal);
     const exchange: Exchange = { signal, status: undefined };
-    const session = (this.session ??= this.connect(exchange));
+    let session: S3Session | undefined;
     try {
-      const result = await action(await session, exchange);
+      session = await this.sessions.current(exchange);
+      const result = await action(session, exchange);
       this.worked.add(operation);
       return result;
     } catch (thrown) {
@@ -183,19 +189,19 @@ export class S3Store implements ObjectStore {
         signal,
         status: exchange.status,
       });
-      if (!passes(error, this.worked)) throw error;
-      if (this.session === session) this.session = undefined;
+      if (!(await this.passes(error, session))) throw error;
       throw new LazydiskError('UNREACHABLE', error.message, { facts: error.facts });
     }
   }
 
-  private connect(exchange: Exchange): Promise<S3Session> {
-    const made = openSession(this.where.bucket, this.settings, exchange);
-    // Credentials may be put right while we run: the next call looks again.
-    made.catch(() => {
-      if (this.session === made) this.session = undefined;
-    });
-    return made;
+  /** Whether the call may succeed when it is tried again although it was refused. */
+  private async passes(error: LazydiskError, session: S3Session | undefined): Promise<boolean> {
+    if (error.code !== 'REFUSED') return false;
+    // Credentials that can't be read, or have ended without others: somebody is changing them, or their source is away.
+    if (session === undefined) return this.worked.size > 0;
+    if (!concernsIdentity(error)) return false;
+    const hasOthers = await this.sessions.hasOthersThan(session);
+    return hasOthers || passes(error, this.worked);
   }
 }
 

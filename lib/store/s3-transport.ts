@@ -48,6 +48,8 @@ export class S3Transport {
     private readonly secure: boolean,
     private readonly idleTimeoutMs: number,
     private readonly spareConnections: number,
+    /** Certificates of authorities, as PEM; undefined: those that Node trusts. */
+    private readonly authorities: string | undefined,
   ) {}
 
   /**
@@ -61,7 +63,7 @@ export class S3Transport {
   ): Promise<Answer> {
     const head = requestHead(method, path, headers);
     const key = `${hostname}:${port}`;
-    const connection = this.take(key, { hostname, port, secure: this.secure });
+    const connection = this.take(key, { hostname, port, secure: this.secure, authorities: this.authorities });
     const stopListening = onAbort(exchange.signal, () => {
       connection.end(new Error('the request was given up'));
     });

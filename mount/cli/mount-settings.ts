@@ -10,7 +10,7 @@ import { parseDuration } from './durations.js';
 import type { MOUNT_OPTIONS } from './mount-options.js';
 import { formatSize, parseRate, parseSize } from './sizes.js';
 import type { ResolvedAddress } from './store-stack.js';
-import { maxUploadBytesPerSecond, parseCount, parseSeconds } from './verb.js';
+import { maxUploadBytesPerSecond, parseCount, parseSeconds, type CommonOptions } from './verb.js';
 
 /** Reads of guests wait so long for a store that is away. */
 const DEFAULT_OUTAGE_MS = 300_000;
@@ -30,7 +30,7 @@ export type ParsedMountOptions = {
 
 /** The settings of a mount. `mountpoint` is resolved. USAGE, NOT_FOUND: an option that can't be. */
 export async function mountSettings(
-  options: ParsedMountOptions,
+  options: ParsedMountOptions & Pick<CommonOptions, 'noSignRequest' | 'addressingStyle'>,
   address: ResolvedAddress,
   mountpoint: string,
 ): Promise<MountSettings> {
@@ -42,6 +42,8 @@ export async function mountSettings(
     cacheDirectory: options.cache === undefined ? null : resolve(options.cache),
     cacheSizeBytes: options.cacheSize === undefined ? null : parseCacheSize(options.cacheSize),
     credentialsFile: options.credentials === undefined ? null : await readableFile(options.credentials),
+    noSignRequest: options.noSignRequest,
+    addressingStyle: options.addressingStyle ?? null,
     driver: options.driver,
     fill: options.fill,
     maxFillBytesPerSecond:

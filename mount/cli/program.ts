@@ -8,6 +8,7 @@ import { Registry } from '../service/registry.js';
 import { COMMON_OPTIONS } from './common-options.js';
 import { EXIT_STATUS, EXIT_STATUS_HELP, exitStatusOf, type ExitStatus } from './exit-status.js';
 import { Output, type Streams } from './output.js';
+import { environmentWith } from './store-environment.js';
 import { ChosenVerb, DASH, parsableWords, PARSER, type CommonOptions, type Verb, type VerbContext } from './verb.js';
 
 export interface ProgramOptions {
@@ -24,7 +25,12 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
   const json = words.includes('--json') && !words.slice(0, words.indexOf('--json')).includes('--');
   const output = new Output(options.streams, json);
   const registry = Registry.forUser(options.uid, options.environment);
-  const contextOf = (): VerbContext => ({ output, registry, environment: options.environment, uid: options.uid });
+  const contextOf = ({ noSignRequest, addressingStyle }: CommonOptions): VerbContext => ({
+    output,
+    registry,
+    environment: environmentWith({ noSignRequest, addressingStyle: addressingStyle ?? null }, options.environment),
+    uid: options.uid,
+  });
   try {
     let program = common(options);
     for (const verb of options.verbs) program = verb(program, contextOf);
@@ -74,7 +80,7 @@ function common({ version }: ProgramOptions): Argv<CommonOptions> {
       // yargs' types promise an error, but its own complaints come as a message alone.
       if (error !== undefined && !(message !== null && error.name === 'YError')) throw error;
       throw new LazydiskError('USAGE', sentence(message ?? 'The command line is not understood.'));
-    }) as Argv<CommonOptions>;
+    }) as unknown as Argv<CommonOptions>;
 }
 
 function sentence(text: string): string {

@@ -40,7 +40,8 @@ import { lockState } from '../service/state-lock.js';
 import { createTree } from '../tree/tree.js';
 import { controlCommands } from './control-commands.js';
 import { cacheDirectoryOf, chooseState, type ChosenState } from './mount-state.js';
-import { environmentWith, stackStore, type StackedStore } from './store-stack.js';
+import { environmentWith } from './store-environment.js';
+import { stackStore, type StackedStore } from './store-stack.js';
 import { programVersion } from './version.js';
 
 /** Environment variable with the FUSE features to do without (mount/fuse/protocol/init.ts). */
@@ -66,7 +67,7 @@ export async function openMountFromSettings(
   registry: Registry,
   { environment: given, echo, supervised }: MountEnvironment,
 ): Promise<OpenedMount> {
-  const environment = environmentWith(settings.credentialsFile, given);
+  const environment = environmentWith(settings, given);
   process.umask(0o077); // whatever the layers make in the state directory is ours alone
   const opened: Closer[] = [];
   const keep = <T extends { close(): Promise<void> }>(name: string, part: T): T => {

@@ -26,16 +26,7 @@ export async function resolveAddress(
   const location = parseLocation(url);
   if (location.kind === 'file') return { url: formatLocation(location), endpoint: null };
   const { endpoint: server } = await resolveS3Settings(environment, endpoint);
-  return { url: formatLocation(location), endpoint: server.pathStyle ? server.url : null };
-}
-
-const KEY_VARIABLES = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
-
-/** The environment as the store is to see it: a file of credentials that is named goes before keys in the environment. */
-export function environmentWith(credentialsFile: string | null, environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  if (credentialsFile === null) return environment;
-  const others = Object.entries(environment).filter(([name]) => !KEY_VARIABLES.includes(name));
-  return { ...Object.fromEntries(others), AWS_SHARED_CREDENTIALS_FILE: credentialsFile };
+  return { url: formatLocation(location), endpoint: server.isAmazon ? null : server.url };
 }
 
 /** The raw store of an address, counted and limited. `withTimeout` gives views of it that try again for so long. */

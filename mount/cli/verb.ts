@@ -5,6 +5,7 @@
  */
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { LEAST_PACED_BYTES_PER_SECOND } from '../../lib/store/pacing.js';
+import type { AddressingStyle } from '../../lib/store/s3-settings.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import type { Registry } from '../service/registry.js';
 import { EXIT_STATUS_HELP } from './exit-status.js';
@@ -18,6 +19,8 @@ export type { Argv, Options, PositionalOptions } from 'yargs';
 export interface CommonOptions {
   readonly json: boolean;
   readonly endpoint: string | undefined;
+  readonly noSignRequest: boolean;
+  readonly addressingStyle: AddressingStyle | undefined;
   readonly timeout: string | undefined;
 }
 
@@ -25,6 +28,7 @@ export interface CommonOptions {
 export interface VerbContext {
   readonly output: Output;
   readonly registry: Registry;
+  /** As the store is to see it: with what options of all verbs say. */
   readonly environment: NodeJS.ProcessEnv;
   /** Who runs it. */
   readonly uid: number;

@@ -21,6 +21,10 @@ export const mountSettingsSchema = z.strictObject({
   cacheSizeBytes: z.int().positive().nullable(),
   /** File of credentials in the form of ~/.aws/credentials; null: what the environment says. */
   credentialsFile: z.string().nullable().default(null),
+  /** Send no credentials. */
+  noSignRequest: z.boolean().default(false),
+  /** Where the bucket's name stands (AddressingStyle of lib/store); null: what the environment or the profile says. */
+  addressingStyle: z.enum(['path', 'virtual']).nullable().default(null),
   /** Background fetching of open images (FillMode of lib/image/api.ts). */
   fill: z.enum(['off', 'idle', 'eager']),
   /** Stored bytes that are fetched to fill; null: no limit. */

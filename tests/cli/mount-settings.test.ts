@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import yargs from 'yargs';
+import { COMMON_OPTIONS } from '../../mount/cli/common-options.js';
 import { MOUNT_OPTIONS } from '../../mount/cli/mount-options.js';
 import { mountSettings } from '../../mount/cli/mount-settings.js';
-import { environmentWith } from '../../mount/cli/store-stack.js';
+import { environmentWith } from '../../mount/cli/store-environment.js';
 import { mountSettingsSchema } from '../../mount/service/settings.js';
 
 let folder: string;
@@ -22,7 +23,7 @@ const ADDRESS = { url: 's3://bucket/prefix', endpoint: null };
 function settingsOf(...words: string[]) {
   const options = yargs(words)
     .parserConfiguration({ 'parse-numbers': false, 'boolean-negation': false })
-    .options(MOUNT_OPTIONS)
+    .options({ ...COMMON_OPTIONS, ...MOUNT_OPTIONS })
     .exitProcess(false)
     .parseSync();
   return mountSettings(options, ADDRESS, '/mnt');
@@ -37,6 +38,8 @@ test('without options everything has the value that the help says', async () => 
     cacheDirectory: null,
     cacheSizeBytes: null,
     credentialsFile: null,
+    noSignRequest: false,
+    addressingStyle: null,
     fill: 'idle',
     maxFillBytesPerSecond: null,
     maxUploadBytesPerSecond: null,
@@ -69,11 +72,18 @@ test('settings travel to the daemon as they are', async () => {
   });
 });
 
+/** Settings that the first version did not have. */
+const ADDED = [
+  ...['credentialsFile', 'noSignRequest', 'addressingStyle'],
+  ...['noExec', 'selinuxContext'],
+  ...['metrics', 'logFormat', 'logLevel', 'slowReadMs'],
+];
+
 test('a daemon understands the settings that a supervisor has kept from an older version', async () => {
-  const { credentialsFile, noExec, selinuxContext, metrics, logFormat, logLevel, slowReadMs, ...older } =
-    await settingsOf();
-  const added = { credentialsFile, noExec, selinuxContext, metrics, logFormat, logLevel, slowReadMs };
-  expect(mountSettingsSchema.parse(older)).toEqual({ ...older, ...added });
+  const settings = await settingsOf();
+  const older = Object.entries(settings).filter(([name]) => !ADDED.includes(name));
+  expect(older).toHaveLength(Object.keys(settings).length - ADDED.length);
+  expect(mountSettingsSchema.parse(Object.fromEntries(older))).toEqual(settings);
 });
 
 test('metrics are served where it is said; slow reads are logged from when it is said', async () => {
@@ -115,9 +125,14 @@ test('a file of credentials goes before the keys in the environment, and leaves 
   const { credentialsFile } = await settingsOf(`--credentials=${join(folder, 'credentials')}`);
   expect(credentialsFile).toBe(join(folder, 'credentials'));
   const given = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_SESSION_TOKEN: 'c', AWS_REGION: 'eu-1' };
-  expect(environmentWith(credentialsFile, given)).toEqual({
+  const plain = { noSignRequest: false, addressingStyle: null };
+  expect(environmentWith({ ...plain, credentialsFile }, given)).toEqual({
     AWS_REGION: 'eu-1',
     AWS_SHARED_CREDENTIALS_FILE: join(folder, 'credentials'),
   });
-  expect(environmentWith(null, given)).toBe(given);
+  expect(environmentWith(plain, given)).toEqual(given);
+  expect(environmentWith({ noSignRequest: true, addressingStyle: 'virtual' }, {})).toEqual({
+    LAZYDISK_NO_SIGN_REQUEST: '1',
+    LAZYDISK_ADDRESSING_STYLE: 'virtual',
+  });
 });

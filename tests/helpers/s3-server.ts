@@ -75,6 +75,19 @@ export async function startS3(): Promise<S3Server> {
   return server({ endpoint: `http://127.0.0.1:${port}`, ...keys }, stop);
 }
 
+/** Keys of a server that tests/tools/start-s3.sh has started and that this run may change; undefined with another one. */
+export const S3_KEYS =
+  process.env.LAZYDISK_TEST_S3_DIRECTORY === undefined
+    ? undefined
+    : {
+        add: (id: string, secret: string) => changeKey('add', id, secret),
+        remove: (id: string) => changeKey('remove', id),
+      };
+
+async function changeKey(...words: string[]): Promise<void> {
+  await run(SCRIPT, ['key', process.env.LAZYDISK_TEST_S3_DIRECTORY ?? '', ...words]);
+}
+
 type Access = Pick<S3Server, 'endpoint' | 'accessKey' | 'secretKey'>;
 
 function givenServer(): Access | undefined {

@@ -22,6 +22,8 @@ function settings(mountpoint = folder): MountSettings {
     cacheDirectory: null,
     cacheSizeBytes: null,
     credentialsFile: null,
+    noSignRequest: false,
+    addressingStyle: null,
     driver: 'kernel',
     fill: 'off',
     maxFillBytesPerSecond: null,

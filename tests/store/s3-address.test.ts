@@ -7,14 +7,16 @@ const amazon: S3Endpoint = {
   host: 's3.amazonaws.com',
   port: 443,
   secure: true,
-  pathStyle: false,
+  isAmazon: true,
+  addressing: 'virtual',
 };
 const other = (host: string, port: number, secure: boolean): S3Endpoint => ({
   url: `http${secure ? 's' : ''}://${host}:${port}`,
   host,
   port,
   secure,
-  pathStyle: true,
+  isAmazon: false,
+  addressing: 'path',
 });
 
 describe('the address of a bucket', () => {
@@ -35,6 +37,19 @@ describe('the address of a bucket', () => {
       host: 's3.us-east-1.amazonaws.com',
       pathPrefix: '/images.example/',
     });
+  });
+
+  it('with another server stands before its name when that is asked for, but for one with a dot over TLS', () => {
+    const address = (bucket: string, secure: boolean) =>
+      addressOf({ ...other('storage', 9000, secure), addressing: 'virtual' }, bucket, 'us-east-1');
+    expect(address('images', false)).toEqual({
+      hostname: 'images.storage',
+      port: 9000,
+      host: 'images.storage:9000',
+      pathPrefix: '/',
+    });
+    expect(address('images.example', false).hostname).toBe('images.example.storage');
+    expect(address('images.example', true)).toMatchObject({ hostname: 'storage', pathPrefix: '/images.example/' });
   });
 
   it('with another server is in the path, and the host names its port unless it is the usual one', () => {

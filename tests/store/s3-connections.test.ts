@@ -26,10 +26,17 @@ afterEach(async () => {
 
 function storeWith(spareConnections: number): S3Store {
   const { port } = server.address() as AddressInfo;
-  const endpoint = { url: `http://127.0.0.1:${port}`, host: '127.0.0.1', port, secure: false, pathStyle: true };
+  const endpoint = {
+    url: `http://127.0.0.1:${port}`,
+    host: '127.0.0.1',
+    port,
+    secure: false,
+    isAmazon: false,
+    addressing: 'path' as const,
+  };
   const credentials = { accessKey: 'key', secretKey: 'secret', sessionToken: undefined };
   const readCredentials = () => Promise.resolve(credentials);
-  const settings = { endpoint, region: 'us-east-1', readCredentials };
+  const settings = { endpoint, region: 'us-east-1', authorities: undefined, readCredentials };
   const store = new S3Store(parseLocation('s3://bucket') as S3Location, settings, { spareConnections });
   stores.push(store);
   return store;

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,12 +43,23 @@ describe('the endpoint', () => {
     expect((await settings({ AWS_PROFILE: 'p' })).endpoint.url).toBe('http://services:2');
     await file('config', '[profile p]', 'endpoint_url = http://profile:1');
     expect((await settings({ AWS_PROFILE: 'p' })).endpoint.url).toBe('http://profile:1');
-    expect((await settings()).endpoint).toMatchObject({ host: 's3.amazonaws.com', secure: true, pathStyle: false });
+    expect((await settings()).endpoint).toMatchObject({
+      host: 's3.amazonaws.com',
+      secure: true,
+      isAmazon: true,
+      addressing: 'virtual',
+    });
   });
 
   it('has the bucket in the path, a port, and a region, unless it is Amazon', async () => {
     expect(await settings({}, 'https://minio.example:9000/')).toMatchObject({
-      endpoint: { url: 'https://minio.example:9000', host: 'minio.example', port: 9000, secure: true, pathStyle: true },
+      endpoint: {
+        url: 'https://minio.example:9000',
+        host: 'minio.example',
+        port: 9000,
+        secure: true,
+        addressing: 'path',
+      },
       region: 'us-east-1',
     });
     expect((await settings({}, 'http://host')).endpoint.port).toBe(80);
@@ -120,11 +132,12 @@ describe('credentials', () => {
   });
 
   it('that are missing are REFUSED with what to set', async () => {
-    await expect((await settings()).readCredentials()).rejects.toMatchObject({
+    await expect((await settings({}, 'http://storage:1')).readCredentials()).rejects.toMatchObject({
       code: 'REFUSED',
       message: expect.stringContaining('set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE'),
     });
-    await expect(openStore(parseLocation('s3://bucket'), { environment })).rejects.toMatchObject({ code: 'REFUSED' });
+    const options = { environment, endpoint: 'http://storage:1' };
+    await expect(openStore(parseLocation('s3://bucket'), options)).rejects.toMatchObject({ code: 'REFUSED' });
   });
 
   it('of which one half is missing are REFUSED', async () => {
@@ -147,11 +160,56 @@ describe('credentials', () => {
     });
   });
 
-  it('that need a program or a login are REFUSED with the way around', async () => {
-    await file('config', '[profile p]', 'credential_process = /bin/echo');
-    await expect((await settings({ AWS_PROFILE: 'p' })).readCredentials()).rejects.toMatchObject({
-      code: 'REFUSED',
-      message: expect.stringContaining('aws configure export-credentials --profile p'),
+  it('are not asked for when requests are not to be signed', async () => {
+    expect(await (await settings({ LAZYDISK_NO_SIGN_REQUEST: '1' })).readCredentials()).toBeUndefined();
+  });
+});
+
+describe('whom TLS trusts', () => {
+  const CERTIFICATE = readFileSync(new URL('../fixtures/tls/certificate.pem', import.meta.url), 'utf8');
+
+  it('is AWS_CA_BUNDLE, then the ca_bundle of the profile, then what Node trusts', async () => {
+    const bundle = join(directory, 'bundle.pem');
+    await writeFile(bundle, CERTIFICATE);
+    expect((await settings({ AWS_CA_BUNDLE: bundle })).authorities).toBe(CERTIFICATE);
+    expect((await settings()).authorities).toBeUndefined();
+    await file('config', '[default]', `ca_bundle = ${bundle}`);
+    expect((await settings()).authorities).toBe(CERTIFICATE);
+  });
+
+  it('is USAGE when there are no certificates', async () => {
+    await expect(settings({ AWS_CA_BUNDLE: join(directory, 'missing') })).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining("The certificates of AWS_CA_BUNDLE can't be read"),
+    });
+    await file('credentials', '[default]');
+    await expect(settings({ AWS_CA_BUNDLE: join(directory, 'credentials') })).rejects.toMatchObject({
+      message: expect.stringContaining('has no certificate in PEM form'),
+    });
+  });
+});
+
+describe('where the name of the bucket stands', () => {
+  const addressing = async (changes: Record<string, string>, endpoint?: string): Promise<string> =>
+    (await settings(changes, endpoint)).endpoint.addressing;
+
+  it('is the option, then the s3 section of the profile, then virtual with Amazon and path elsewhere', async () => {
+    expect(await addressing({})).toBe('virtual');
+    expect(await addressing({}, 'http://storage:1')).toBe('path');
+    expect(await addressing({ LAZYDISK_ADDRESSING_STYLE: 'path' })).toBe('path');
+    await file('config', '[default]', 's3 =', '  addressing_style = virtual');
+    expect(await addressing({}, 'http://storage:1')).toBe('virtual');
+    expect(await addressing({ LAZYDISK_ADDRESSING_STYLE: 'auto' }, 'http://storage:1')).toBe('path');
+  });
+
+  it('is USAGE when it is no style, or when an address has no name to put the bucket before', async () => {
+    await expect(settings({ LAZYDISK_ADDRESSING_STYLE: 'host' })).rejects.toMatchObject({
+      code: 'USAGE',
+      message: '--addressing-style must be path, virtual or auto, not "host".',
+    });
+    await expect(settings({ LAZYDISK_ADDRESSING_STYLE: 'virtual' }, 'http://127.0.0.1:1')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('has an address (127.0.0.1) instead of a name'),
     });
   });
 });

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { parseLocation, type S3Location } from '../../lib/store/location.js';
 import { retrying } from '../../lib/store/retrying.js';
 import { s3Error } from '../../lib/store/s3-errors.js';
-import type { S3Credentials } from '../../lib/store/s3-settings.js';
+import type { S3Credentials } from '../../lib/store/s3-credentials.js';
 import { S3Store } from '../../lib/store/s3-store.js';
 import { s3ErrorAnswer, startScriptedServer, type Answer, type ScriptedServer } from '../helpers/scripted-server.js';
 
@@ -14,7 +14,7 @@ const RANGE = { offsetBytes: 10, lengthBytes: 20 };
 
 let server: ScriptedServer;
 let store: S3Store;
-let credentials: S3Credentials;
+let credentials: S3Credentials | undefined;
 let credentialsRead: number;
 
 beforeEach(async () => {
@@ -33,8 +33,16 @@ function newStore(idleTimeoutMs?: number): S3Store {
   return new S3Store(
     parseLocation('s3://bucket/prefix') as S3Location,
     {
-      endpoint: { url: server.url, host: hostname, port: Number(port), secure: false, pathStyle: true },
+      endpoint: {
+        url: server.url,
+        host: hostname,
+        port: Number(port),
+        secure: false,
+        isAmazon: false,
+        addressing: 'path',
+      },
       region: 'us-east-1',
+      authorities: undefined,
       readCredentials: () => {
         credentialsRead += 1;
         return Promise.resolve(credentials);
@@ -166,7 +174,7 @@ describe('the S3 store and an upload that is not wanted', () => {
 
 describe('the S3 store signs', () => {
   it('every request with the session token, and over plain HTTP the bytes of an upload', async () => {
-    credentials = { ...credentials, sessionToken: 'the-token' };
+    credentials = { accessKey: 'ACCESSKEYID', secretKey: SECRET, sessionToken: 'the-token' };
     const bytes = Buffer.alloc(100_000, 5);
     server.answer = (_, response) =>
       void response.writeHead(200).end('<ListBucketResult><Name>bucket</Name></ListBucketResult>');
@@ -506,19 +514,49 @@ describe('credentials', () => {
     server.answer = s3ErrorAnswer(403, 'AccessDenied');
     expect(await failure(store.put('key', Buffer.from('x')))).toMatchObject({ code: 'REFUSED' });
     expect(await failure(store.list(''))).toMatchObject({ code: 'REFUSED' });
-    expect(credentialsRead).toBe(1);
     expect(await failure(store.get('key'))).toMatchObject({ code: 'UNREACHABLE', facts: { s3Code: 'AccessDenied' } });
     server.answer = (_, response) => void response.writeHead(200).end('y');
     expect((await store.get('key')).toString()).toBe('y');
+    // one refusal after the other, and the credentials were looked at once
     expect(credentialsRead).toBe(2);
+  });
+
+  it('a write that was denied is tried again when there are other credentials now', async () => {
+    server.answer = (request, response) => {
+      if (request.headers['x-amz-security-token'] === 'new-token') response.writeHead(200).end();
+      else s3ErrorAnswer(403, 'AccessDenied')(request, response);
+    };
+    expect(await failure(store.put('key', Buffer.from('x')))).toMatchObject({ code: 'REFUSED' });
+    await store.close();
+    store = newStore();
+    await store.identify();
+    credentials = { accessKey: 'NEWKEY', secretKey: SECRET, sessionToken: 'new-token' };
+    expect(await failure(store.put('key', Buffer.from('x')))).toMatchObject({ code: 'UNREACHABLE' });
+    await store.put('key', Buffer.from('x'));
+  });
+
+  it('that are none are not sent: the request is not signed', async () => {
+    credentials = undefined;
+    server.answer = (_, response) => void response.writeHead(200).end('x');
+    await store.get('key');
+    expect(server.requests.at(-1)?.headers).not.toHaveProperty('authorization');
+    expect(Object.keys(server.requests.at(-1)?.headers ?? {}).filter((name) => name.startsWith('x-amz'))).toEqual([]);
   });
 
   it('that can be had only later are asked for again by the next call', async () => {
     const { hostname, port } = new URL(server.url);
     let tries = 0;
     const late = new S3Store(parseLocation('s3://bucket') as S3Location, {
-      endpoint: { url: server.url, host: hostname, port: Number(port), secure: false, pathStyle: true },
+      endpoint: {
+        url: server.url,
+        host: hostname,
+        port: Number(port),
+        secure: false,
+        isAmazon: false,
+        addressing: 'path',
+      },
       region: 'us-east-1',
+      authorities: undefined,
       readCredentials: () => {
         tries += 1;
         return tries === 1 ? Promise.reject(new Error('not yet')) : Promise.resolve(credentials);

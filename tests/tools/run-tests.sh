@@ -5,7 +5,8 @@
 # end, whatever happened. Unit tests share the cores; tests that mount run one after the other, since they measure and
 # since each starts processes of its own.
 #   ONLY=unit|mounted|native|guest|torture   only this part (checks are left out too); torture runs only then
-#   LAZYDISK_TEST_S3_ENDPOINT   a server that runs already, with LAZYDISK_TEST_S3_ACCESS_KEY and _SECRET_KEY: it is used instead
+#   LAZYDISK_TEST_S3_ENDPOINT   a server that runs already, with LAZYDISK_TEST_S3_ACCESS_KEY and _SECRET_KEY: it is used instead;
+#                               _DIRECTORY, if start-s3.sh has started it: then its keys can be changed
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 root=$PWD
@@ -90,7 +91,7 @@ if [ -z "${LAZYDISK_TEST_S3_ENDPOINT:-}" ]; then
     cat "$work/s3.log"
     exit 1
   }
-  export LAZYDISK_TEST_S3_ENDPOINT=http://127.0.0.1:$port
+  export LAZYDISK_TEST_S3_ENDPOINT=http://127.0.0.1:$port LAZYDISK_TEST_S3_DIRECTORY=$work/s3
 fi
 
 wants unit && jest "unit tests" -w 2 --testPathIgnorePatterns '/tests/(mounted|guest|torture)/'

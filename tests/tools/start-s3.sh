@@ -6,6 +6,7 @@
 #   start-s3.sh start   DIR [PORT]   starts it with its data in DIR (about 5 s the first time); prints endpoint and keys
 #   start-s3.sh stop    DIR          stops it and keeps the data
 #   start-s3.sh destroy DIR          stops it and deletes DIR
+#   start-s3.sh key     DIR add|remove ID [SECRET]   another key of the same user, or one less, while it runs
 #
 # Environment: S3_ACCESS_KEY, S3_SECRET_KEY (lazydisk-test, lazydisk-test-secret), S3_STORE (bluestore, or memstore for a
 # server that forgets), S3_DISK_BYTES (sparse), S3_MON_PORT (PORT + 10000, or - 10000 above 50000).
@@ -19,7 +20,7 @@ STORE=${S3_STORE:-bluestore}
 DISK_BYTES=${S3_DISK_BYTES:-21474836480}
 
 usage() {
-  sed -n '5,8s/^# *//p' "$0" >&2
+  sed -n '5,9s/^# *//p' "$0" >&2
   exit 2
 }
 
@@ -27,7 +28,8 @@ verb=${1:-}
 if [ "$verb" != install ]; then
   [ -n "${2:-}" ] || usage
   DIR=$(readlink -m "$2")
-  PORT=${3:-9000}
+  PORT=9000
+  if [ "$verb" != key ]; then PORT=${3:-9000}; fi
   # The monitor's own port: at a fixed distance, so that servers with different ports do not meet.
   MON_PORT=${S3_MON_PORT:-$((PORT <= 50000 ? PORT + 10000 : PORT - 10000))}
   export CEPH_CONF=$DIR/ceph.conf
@@ -206,8 +208,18 @@ stop() {
   done
 }
 
+# What a key was good for ends with the answer: the gateway is told.
+change_key() {
+  case $1 in
+    add) timeout 60 radosgw-admin key create --uid=test --key-type=s3 --access-key="$2" --secret-key="$3" >/dev/null ;;
+    remove) timeout 60 radosgw-admin key rm --uid=test --key-type=s3 --access-key="$2" >/dev/null ;;
+    *) usage ;;
+  esac
+}
+
 case $verb in
   install) install ;;
+  key) change_key "${@:3}" 2>>"$DIR/log/keys.err" ;;
   start) start ;;
   stop) stop ;;
   destroy)
