@@ -16,9 +16,15 @@ export const ENVIRONMENT: readonly Variable[] = [
   { name: 'AWS_ENDPOINT_URL', meaning: 'the same, after AWS_ENDPOINT_URL_S3' },
   { name: 'AWS_REGION', meaning: 'region of the bucket; only Amazon needs one, and can be asked' },
   { name: 'AWS_DEFAULT_REGION', meaning: 'the same, after AWS_REGION' },
-  { name: 'AWS_CA_BUNDLE', meaning: 'certificates of the authorities that are trusted, as PEM (default: those of Node)' },
+  {
+    name: 'AWS_CA_BUNDLE',
+    meaning: 'certificates of the authorities that are trusted, as PEM (default: those of Node)',
+  },
   { name: 'AWS_WEB_IDENTITY_TOKEN_FILE', meaning: 'token that opens the role AWS_ROLE_ARN' },
-  { name: 'AWS_CONTAINER_CREDENTIALS_FULL_URI', meaning: 'service that gives a container its keys; also _RELATIVE_URI' },
+  {
+    name: 'AWS_CONTAINER_CREDENTIALS_FULL_URI',
+    meaning: 'service that gives a container its keys; also _RELATIVE_URI',
+  },
   { name: 'AWS_EC2_METADATA_DISABLED', meaning: 'true: an instance is not asked for its keys' },
   { name: 'LAZYDISK_NO_SIGN_REQUEST', meaning: '1: the same as --no-sign-request' },
   { name: 'LAZYDISK_ADDRESSING_STYLE', meaning: 'path, virtual or auto, when --addressing-style is not given' },

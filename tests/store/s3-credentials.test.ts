@@ -5,7 +5,7 @@
 import { chmodSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { resolveS3Settings } from '../../lib/store/s3-settings.js';
 import type { S3Credentials } from '../../lib/store/s3-credentials.js';
 import type { LazydiskError } from '../../lib/util/errors.js';
@@ -28,23 +28,23 @@ const DOCUMENT = {
   Token: 'A-TOKEN',
   Expiration: EXPIRES,
 };
-const AWS_VARIABLES = Object.keys(process.env).filter((name) => name.startsWith('AWS_'));
 
 let folder: string;
-let kept: Record<string, string | undefined>;
-let set: string[];
 
 cleanUpAfter('each');
 beforeEach(() => {
   folder = temporaryFolder('credentials');
-  kept = Object.fromEntries(AWS_VARIABLES.map((name) => [name, process.env[name]]));
-  for (const name of AWS_VARIABLES) delete process.env[name];
-  set = [];
 });
-afterEach(() => {
-  for (const name of set) delete process.env[name];
-  Object.assign(process.env, kept);
-});
+
+/** The variables of the process become these, until the test has ended. */
+function setVariables(variables: Readonly<Record<string, string>>): void {
+  const before = process.env;
+  const others = Object.entries(before).filter(([name]) => !name.startsWith('AWS_'));
+  process.env = { ...Object.fromEntries(others), ...variables };
+  undoLater(() => {
+    process.env = before;
+  });
+}
 
 /** What is found with these variables, and with these lines as the profile `default`. */
 async function found(variables: Record<string, string>, ...profile: string[]): Promise<S3Credentials | undefined> {
@@ -55,8 +55,7 @@ async function found(variables: Record<string, string>, ...profile: string[]): P
     ...variables,
   };
   await writeFile(environment.AWS_CONFIG_FILE, ['[default]', ...profile].join('\n'));
-  Object.assign(process.env, environment);
-  set.push(...Object.keys(environment));
+  setVariables(environment);
   return (await resolveS3Settings(process.env, 'http://storage:1')).readCredentials();
 }
 
