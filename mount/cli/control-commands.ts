@@ -10,9 +10,10 @@ import type { Tree } from '../tree/tree.js';
 export function controlCommands({
   commands,
   status,
+  glance,
   imageStatus,
   flats,
-}: Pick<Tree, 'status' | 'imageStatus' | 'flats'> & { commands: Commands }): MountStack['commands'] {
+}: Pick<Tree, 'status' | 'glance' | 'imageStatus' | 'flats'> & { commands: Commands }): MountStack['commands'] {
   return {
     commit: async (image, wish) => resultOf<CommitOutcome>(await commands.commit(image, wish)),
     beginCommit: async (image, wish) => {
@@ -42,6 +43,7 @@ export function controlCommands({
     hydrate: async (image, number) => resultOf<HydrateOutcome>(await commands.hydrate(image, number)),
     recordProfile: async (image) => resultOf<{ profile: BootProfile }>(await commands.recordProfile(image)).profile,
     status: () => status(),
+    glance: () => glance(),
     imageStatus: (image) => imageStatus(image),
   };
 }

@@ -3,10 +3,11 @@
  * or with `--json` one JSON line `{"error": {code, message, facts}}`.
  */
 import { toWire } from '../service/control-protocol.js';
+import type { Terminal } from './live-screen.js';
 
 /** The streams of a process, or of a test. */
 export interface Streams {
-  readonly stdout: { write(text: string): unknown };
+  readonly stdout: Terminal & { readonly isTTY?: boolean | undefined };
   readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean | undefined };
   readonly stdin: { readonly isTTY?: boolean | undefined };
 }

@@ -3,10 +3,15 @@ import type { ImageStatus } from '../../lib/image/api.js';
 import type { MountStatus } from '../tree/status-schema.js';
 import { ControlClient } from '../service/control-client.js';
 import { parseImageReference } from './image-reference.js';
+import { showLive, type Terminal } from './live-screen.js';
 import { formatTime, table } from './output.js';
 import { formatSize } from './sizes.js';
-import { defineVerb, MOUNTPOINT } from './verb.js';
+import { statusFrame, type Moment } from './status-frame.js';
+import { defineVerb, interruptible, MOUNTPOINT } from './verb.js';
 import { requireMount } from './where.js';
+
+/** More often, numbers can't be read. */
+const WATCH_INTERVAL_MS = 1000;
 
 export const statusVerb = defineVerb({
   command: 'status <mountpoint> [image]',
@@ -14,14 +19,21 @@ export const statusVerb = defineVerb({
   examples: [
     ['status /mnt', 'the whole mount'],
     ['status /mnt vm-01 --json', 'one image, for programs'],
+    ['status /mnt --watch', 'what goes on, drawn anew every second until Ctrl-C'],
     ['status /mnt --command 1f2e3d4c-7', 'a command that was begun with --async, or any other'],
   ],
   options: (program) =>
     program
       .positional('mountpoint', MOUNTPOINT)
       .positional('image', { type: 'string', describe: 'image of the mount' })
-      .option('command', { type: 'string', describe: 'id of a command: what became of it', conflicts: 'image' }),
-  run: async ({ mountpoint, image, command }, { output, registry }) => {
+      .option('command', { type: 'string', describe: 'id of a command: what became of it', conflicts: 'image' })
+      .option('watch', {
+        type: 'boolean',
+        default: false,
+        conflicts: ['image', 'command'],
+        describe: 'on a terminal: a live table of what is open or written here, without asking the store',
+      }),
+  run: async ({ mountpoint, image, command, watch }, { output, registry }) => {
     const mount = await requireMount(
       mountpoint,
       registry,
@@ -29,7 +41,9 @@ export const statusVerb = defineVerb({
       'it tells about a mount; `list` tells about a repository',
     );
     const client = new ControlClient(mount.socket);
-    if (command !== undefined) {
+    if (watch && output.streams.stdout.isTTY === true && !output.json) {
+      await watchMount(client, output.streams.stdout);
+    } else if (command !== undefined) {
       output.result(await client.command(command), describe);
     } else if (image === undefined) {
       output.result(await client.status(), describeMount);
@@ -38,6 +52,23 @@ export const statusVerb = defineVerb({
     }
   },
 });
+
+async function watchMount(client: ControlClient, terminal: Terminal): Promise<void> {
+  let before: Moment | undefined;
+  await interruptible((signal) =>
+    showLive({
+      terminal,
+      intervalMs: WATCH_INTERVAL_MS,
+      signal,
+      draw: async (room) => {
+        const now = { glance: await client.glance(), atMs: Date.now() };
+        const lines = statusFrame(now, before, room);
+        before = now;
+        return lines;
+      },
+    }),
+  );
+}
 
 /** The facts of the mount, then its images, a line each; `status MOUNTPOINT IMAGE` tells all of one. */
 export function describeMount({ images, ...mount }: MountStatus): string {

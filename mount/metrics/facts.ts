@@ -3,10 +3,10 @@
  * store, however many images that has, and takes what `status` can't without asking.
  */
 import { readdir, statfs } from 'node:fs/promises';
-import { setImmediate as turn } from 'node:timers/promises';
-import type { Catalogue, Health, HeadUsage } from '../../lib/image/api.js';
+import type { Catalogue, Health } from '../../lib/image/api.js';
 import type { MirrorStatistics } from '../../lib/mirror/api.js';
 import type { DriverStatistics } from '../fuse/driver.js';
+import { heldImages, type HeldImage } from '../tree/held-images.js';
 
 /** Those who know. */
 export interface MetricSources {
@@ -22,11 +22,6 @@ export interface MetricSources {
   readonly runningCommands: () => number;
   readonly stateDirectory: string;
   readonly cacheDirectory: string;
-}
-
-export interface ImageFacts {
-  readonly image: string;
-  readonly usage: HeadUsage;
 }
 
 /** Room on the file system of a directory, bytes; `freeBytes` as for a user without rights. */
@@ -46,7 +41,7 @@ export interface MetricFacts extends Pick<
   readonly runningCommands: number;
   /** Images whose head this host has, and of these the ones that are shown one by one. */
   readonly heldImages: number;
-  readonly images: readonly ImageFacts[];
+  readonly images: readonly HeldImage[];
   readonly space: readonly SpaceFacts[];
   readonly cpuSeconds: number;
   readonly residentBytes: number;
@@ -63,7 +58,7 @@ export const MOST_IMAGES = 256;
 
 export async function gatherFacts(sources: MetricSources): Promise<MetricFacts> {
   const { version, repository, mountpoint, driver, startedMs, catalogue } = sources;
-  const all = await usages(catalogue);
+  const all = await heldImages(catalogue);
   const space = await Promise.all([spaceOf('state', sources.stateDirectory), spaceOf('cache', sources.cacheDirectory)]);
   const openFiles = (await readdir('/proc/self/fd')).length;
   const { user, system } = process.cpuUsage();
@@ -82,25 +77,14 @@ export async function gatherFacts(sources: MetricSources): Promise<MetricFacts> 
 }
 
 /** At most MOST_IMAGES, in the given order. */
-export function shownImages(all: readonly ImageFacts[]): readonly ImageFacts[] {
+export function shownImages(all: readonly HeldImage[]): readonly HeldImage[] {
   if (all.length <= MOST_IMAGES) return all;
   const first = new Set([...all].sort((one, other) => rank(other) - rank(one)).slice(0, MOST_IMAGES));
   return all.filter((image) => first.has(image));
 }
 
-function rank({ usage }: ImageFacts): number {
-  return (usage.failure === null ? 0 : 4) + (usage.openCount > 0 ? 2 : 0) + (usage.dirtyBytes > 0 ? 1 : 0);
-}
-
-/** Counting the blocks of a head takes a millisecond or more: guests have a turn after each. */
-async function usages(catalogue: MetricSources['catalogue']): Promise<ImageFacts[]> {
-  const facts: ImageFacts[] = [];
-  for (const image of catalogue.held()) {
-    const usage = image.usage();
-    if (usage !== undefined) facts.push({ image: image.name, usage });
-    await turn();
-  }
-  return facts;
+function rank({ failure, openCount, dirtyBytes }: HeldImage): number {
+  return (failure === null ? 0 : 4) + (openCount > 0 ? 2 : 0) + (dirtyBytes > 0 ? 1 : 0);
 }
 
 async function spaceOf(directory: SpaceFacts['directory'], path: string): Promise<SpaceFacts> {

@@ -7,7 +7,8 @@
  * `lazydisk_start_time_seconds` says when. Labels have few values, but for `image`, which is bounded (facts.ts).
  */
 import type { Health } from '../../lib/image/api.js';
-import type { ImageFacts, MetricFacts } from './facts.js';
+import type { HeldImage } from '../tree/held-images.js';
+import type { MetricFacts } from './facts.js';
 
 export interface Sample {
   readonly value: number;
@@ -107,19 +108,19 @@ export const READ_METRICS: readonly ReadMetric[] = [
 
   gauge('lazydisk_running_commands', 'Commits, clones and other commands that run', (f) => f.runningCommands),
   gauge('lazydisk_held_images', 'Images whose disk is open or has local writes on this host', (f) => f.heldImages),
-  image('size_bytes', 'Size of the disk', ({ usage }) => usage.sizeBytes),
-  image('local_bytes', 'What of its base is on this host', ({ usage }) => usage.localBytes),
-  image('missing_bytes', 'What of its base is not known to be on this host', ({ usage }) => usage.missingBytes),
-  image('dirty_bytes', 'What was written and is in no snapshot', ({ usage }) => usage.dirtyBytes),
-  image('layer_bytes', 'What those writes take on the local disk', ({ usage }) => usage.layerAllocatedBytes),
-  image('layers', 'Layers of local writes: more than 2 for long means that commits fail', ({ usage }) => usage.layers),
-  image('open', 'How often its disk is open', ({ usage }) => usage.openCount),
-  image('committing', '1 while a commit runs', ({ usage }) => (usage.committing ? 1 : 0)),
-  image('failed', '1 while the local disk has failed it: it answers EIO until it is opened anew', ({ usage }) =>
-    usage.failure === null ? 0 : 1,
+  image('size_bytes', 'Size of the disk', (one) => one.sizeBytes),
+  image('local_bytes', 'What of its base is on this host', (one) => one.localBytes),
+  image('missing_bytes', 'What of its base is not known to be on this host', (one) => one.missingBytes),
+  image('dirty_bytes', 'What was written and is in no snapshot', (one) => one.dirtyBytes),
+  image('layer_bytes', 'What those writes take on the local disk', (one) => one.layerAllocatedBytes),
+  image('layers', 'Layers of local writes: more than 2 for long means that commits fail', (one) => one.layers),
+  image('open', 'How often its disk is open', (one) => one.openCount),
+  image('committing', '1 while a commit runs', (one) => (one.committing ? 1 : 0)),
+  image('failed', '1 while the local disk has failed it: it answers EIO until it is opened anew', (one) =>
+    one.failure === null ? 0 : 1,
   ),
-  image('oldest_uncommitted_timestamp_seconds', 'When the oldest write that is in no snapshot was made', ({ usage }) =>
-    usage.oldestUncommittedMs === null ? undefined : usage.oldestUncommittedMs / 1000,
+  image('oldest_uncommitted_timestamp_seconds', 'When the oldest write that is in no snapshot was made', (one) =>
+    one.oldestUncommittedMs === null ? undefined : one.oldestUncommittedMs / 1000,
   ),
 
   counter('process_cpu_seconds_total', 'Processor time of the daemon', (f) => f.cpuSeconds),
@@ -140,7 +141,7 @@ function counter(name: ReadMetric['name'], help: string, value: (facts: MetricFa
   return { ...gauge(name, help, value), kind: 'counter' };
 }
 
-function image(name: string, help: string, value: (image: ImageFacts) => number | undefined): ReadMetric {
+function image(name: string, help: string, value: (image: HeldImage) => number | undefined): ReadMetric {
   return {
     name: `lazydisk_image_${name}`,
     kind: 'gauge',

@@ -8,7 +8,7 @@ import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { CommitWish } from '../tree/commands.js';
 import type { FlatResult } from '../tree/flat-snapshots.js';
 import type { CommandOutcome, RunningCommand } from '../tree/outcomes.js';
-import type { ImageStatusDocument, MountStatus } from '../tree/status-schema.js';
+import type { ImageStatusDocument, MountGlance, MountStatus } from '../tree/status-schema.js';
 import {
   fromWire,
   type CommitStart,
@@ -85,6 +85,10 @@ export class ControlClient implements ControlCommands {
 
   async status(timeoutMs = STATUS_TIMEOUT_MS): Promise<MountStatus> {
     return (await this.call('GET', '/status', undefined, timeoutMs)) as MountStatus;
+  }
+
+  async glance(): Promise<MountGlance> {
+    return (await this.call('GET', '/glance', undefined, STATUS_TIMEOUT_MS)) as MountGlance;
   }
 
   async imageStatus(image: string): Promise<ImageStatusDocument> {

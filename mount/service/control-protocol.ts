@@ -11,7 +11,7 @@ import { LazydiskError, messageOf, type ErrorCode } from '../../lib/util/errors.
 import type { CommitWish } from '../tree/commands.js';
 import type { FlatResult } from '../tree/flat-snapshots.js';
 import type { CommandOutcome, RunningCommand } from '../tree/outcomes.js';
-import type { ImageStatusDocument, MountStatus } from '../tree/status-schema.js';
+import type { ImageStatusDocument, MountGlance, MountStatus } from '../tree/status-schema.js';
 
 /** Path of the socket within the state directory. */
 export const SOCKET_NAME = 'control.sock';
@@ -48,6 +48,8 @@ export interface ControlCommands {
   hydrate(image: string, number?: number): Promise<HydrateOutcome>;
   recordProfile(image: string): Promise<BootProfile>;
   status(): Promise<MountStatus>;
+  /** What the mount knows without asking the store. */
+  glance(): Promise<MountGlance>;
   /** NOT_FOUND. */
   imageStatus(image: string): Promise<ImageStatusDocument>;
   /** Unmounts; BUSY says who holds it. When it resolves, the mount is gone and the daemon is about to flush and end. */

@@ -2,6 +2,7 @@
  * The control API: HTTP with JSON on a unix socket (mode 0600) in the state directory.
  *
  *   GET  /status                  the whole mount
+ *   GET  /glance                  the same without asking the store
  *   GET  /images/NAME/status      one image
  *   GET  /images/NAME/tags/TAG     the number that a tag leads to
  *   GET  /commands/ID             a command, running or ended
@@ -96,6 +97,7 @@ async function perform(request: IncomingMessage, commands: ControlCommands): Pro
   const path = (request.url ?? '/').split('?')[0] ?? '/';
   if (request.method === 'GET') {
     if (path === '/status') return await commands.status();
+    if (path === '/glance') return await commands.glance();
     const image = /^\/images\/([^/]+)\/status$/.exec(path)?.[1];
     if (image !== undefined) return await commands.imageStatus(decoded(image));
     const [, owner, tag] = /^\/images\/([^/]+)\/tags\/([^/]+)$/.exec(path) ?? [];

@@ -214,6 +214,7 @@ function commandsOf(parts: DaemonParts): ControlCommands {
     hydrate: (image, number) => commands.hydrate(image, number),
     recordProfile: (image) => commands.recordProfile(image),
     status: () => commands.status(),
+    glance: () => commands.glance(),
     imageStatus: (image) => commands.imageStatus(image),
     unmount: () => unmount(parts, running),
     restart: (program) => restart(parts, running, program),

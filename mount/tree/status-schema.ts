@@ -6,6 +6,7 @@
  */
 import type { Health, ImageStatus } from '../../lib/image/api.js';
 import type { FetchPriority } from '../../lib/mirror/api.js';
+import type { HeldImage } from './held-images.js';
 import type { RunningCommand } from './outcomes.js';
 
 export const STATUS_SCHEMA_VERSION = 1;
@@ -92,4 +93,12 @@ export interface MountStatus extends MountIdentity {
   readonly unknownImages: readonly string[];
   /** False when not even the names could be listed in time: `images` is empty then. */
   readonly imagesListed: boolean;
+}
+
+/**
+ * What a mount tells without asking the store, for those who look again and again. Fields as in MountStatus; `images` are those whose
+ * disk is open or has local writes on this host.
+ */
+export interface MountGlance extends Omit<MountStatus, 'images' | 'unknownImages' | 'imagesListed'> {
+  readonly images: readonly HeldImage[];
 }

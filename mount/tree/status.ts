@@ -3,15 +3,17 @@
  *
  * A status always answers, also when the store does not: whatever has not come within the deadline is left out and named.
  */
-import type { Catalogue, ImageStatus } from '../../lib/image/api.js';
+import type { Catalogue, HeadUsage, ImageStatus } from '../../lib/image/api.js';
 import type { MirrorStatistics } from '../../lib/mirror/api.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import type { DriverStatistics } from '../fuse/driver.js';
+import { heldImages } from './held-images.js';
 import { mapLimited } from './map-limited.js';
 import type { RunningCommand } from './outcomes.js';
 import {
   STATUS_SCHEMA_VERSION,
   type ImageStatusDocument,
+  type MountGlance,
   type MountIdentity,
   type MountStatus,
   type StoreStatistics,
@@ -37,6 +39,21 @@ const IMAGES_AT_ONCE = 8;
 export async function mountStatus(sources: StatusSources, deadlineMs = STATUS_DEADLINE_MS): Promise<MountStatus> {
   const { names, images } = await imagesInTime(sources.catalogue, deadlineMs);
   const answered = images.filter((image) => image !== undefined);
+  return {
+    ...facts(sources, answered),
+    images: answered,
+    unknownImages: names?.filter((_, index) => images[index] === undefined) ?? [],
+    imagesListed: names !== undefined,
+  };
+}
+
+/** What can be told without the store: nothing is asked of it. */
+export async function mountGlance(sources: StatusSources): Promise<MountGlance> {
+  const images = await heldImages(sources.catalogue);
+  return { ...facts(sources, images), images };
+}
+
+function facts(sources: StatusSources, images: readonly HeadUsage[]): Omit<MountGlance, 'images'> {
   const mirror = sources.mirror();
   const driver = sources.driver();
   const store = sources.store();
@@ -48,9 +65,9 @@ export async function mountStatus(sources: StatusSources, deadlineMs = STATUS_DE
     startedMs: sources.startedMs,
     localBytes: mirror.localBytes,
     quotaBytes: mirror.quotaBytes,
-    dirtyBytes: sum(answered, (image) => image.dirtyBytes),
-    layerAllocatedBytes: sum(answered, (image) => image.layerAllocatedBytes),
-    oldestUncommittedMs: oldest(answered),
+    dirtyBytes: sum(images, (image) => image.dirtyBytes),
+    layerAllocatedBytes: sum(images, (image) => image.layerAllocatedBytes),
+    oldestUncommittedMs: oldest(images),
     fetchedBytes: mirror.fetchedBytes,
     fetchedChunks: mirror.fetchedChunks,
     fetchRequests: mirror.fetchRequests,
@@ -70,9 +87,6 @@ export async function mountStatus(sources: StatusSources, deadlineMs = STATUS_DE
     lastStoreError: store.lastError,
     runningCommands: running.length,
     running,
-    images: answered,
-    unknownImages: names?.filter((_, index) => images[index] === undefined) ?? [],
-    imagesListed: names !== undefined,
   };
 }
 
@@ -122,11 +136,11 @@ function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal): Promise<
   });
 }
 
-function sum(images: readonly ImageStatus[], of: (image: ImageStatus) => number): number {
+function sum(images: readonly HeadUsage[], of: (image: HeadUsage) => number): number {
   return images.reduce((total, image) => total + of(image), 0);
 }
 
-function oldest(images: readonly ImageStatus[]): number | null {
+function oldest(images: readonly HeadUsage[]): number | null {
   const times = images.map((image) => image.oldestUncommittedMs).filter((time) => time !== null);
   return times.length === 0 ? null : Math.min(...times);
 }

@@ -21,8 +21,8 @@ import { OpenDisks } from './open-disks.js';
 import { Outcomes, type CommandOutcome, type OutcomeDatabase } from './outcomes.js';
 import { Places } from './places.js';
 import { ReadWatch } from './read-watch.js';
-import type { ImageStatusDocument, MountIdentity, MountStatus, StoreStatistics } from './status-schema.js';
-import { imageStatus, mountStatus } from './status.js';
+import type { ImageStatusDocument, MountGlance, MountIdentity, MountStatus, StoreStatistics } from './status-schema.js';
+import { imageStatus, mountGlance, mountStatus } from './status.js';
 
 /** Settings of a tree: values only. */
 export interface TreeOptions extends OwnerSettings {
@@ -59,6 +59,7 @@ export interface Tree {
   readonly commands: Commands;
   readonly flats: FlatSnapshots;
   status(): Promise<MountStatus>;
+  glance(): Promise<MountGlance>;
   /** NOT_FOUND. */
   imageStatus(name: string): Promise<ImageStatusDocument>;
 }
@@ -77,16 +78,16 @@ export async function createTree(parts: TreeParts): Promise<Tree> {
     now,
     onFinished: (outcome) => observer?.command(outcome),
   });
-  const status = (): Promise<MountStatus> =>
-    mountStatus({
-      catalogue,
-      mirror: () => parts.mirror.statistics(),
-      driver: () => parts.driver.statistics(),
-      store: () => parts.store.statistics(),
-      running: () => commands.running(),
-      identity,
-      startedMs,
-    });
+  const sources = {
+    catalogue,
+    mirror: () => parts.mirror.statistics(),
+    driver: () => parts.driver.statistics(),
+    store: () => parts.store.statistics(),
+    running: () => commands.running(),
+    identity,
+    startedMs,
+  };
+  const status = (): Promise<MountStatus> => mountStatus(sources);
   const statusOf = (name: string): Promise<ImageStatusDocument> => imageStatus(catalogue, name, commands.running(name));
   const fileSystem = new TreeFileSystem(
     {
@@ -115,6 +116,7 @@ export async function createTree(parts: TreeParts): Promise<Tree> {
     commands,
     flats: new FlatSnapshots(catalogue, parts.flats),
     status,
+    glance: () => mountGlance(sources),
     imageStatus: statusOf,
   };
 }

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HeadUsage } from '../../lib/image/api.js';
 import { silentLog } from '../../lib/util/log.js';
-import { MOST_IMAGES, shownImages, type ImageFacts, type MetricSources } from '../../mount/metrics/facts.js';
+import { MOST_IMAGES, shownImages, type MetricSources } from '../../mount/metrics/facts.js';
 import { Metrics } from '../../mount/metrics/metrics.js';
 import { serveMetrics } from '../../mount/metrics/serve.js';
 import { HttpListener } from '../../mount/service/listening.js';
+import type { HeldImage } from '../../mount/tree/held-images.js';
 import { FakeCatalogue } from '../helpers/fake-catalogue.js';
 import { driverStatistics, mirrorStatistics } from '../helpers/tree-fixture.js';
 
@@ -115,14 +116,14 @@ describe('a scrape', () => {
       committing: false,
       failure: null,
     };
-    const all: ImageFacts[] = Array.from({ length: MOST_IMAGES + 3 }, (_, at) => ({
+    const all: HeldImage[] = Array.from({ length: MOST_IMAGES + 3 }, (_, at) => ({
       image: `vm-${String(at).padStart(4, '0')}`,
-      usage: clean,
+      ...clean,
     }));
     const last = all.length - 1;
-    all[last] = { image: 'failed', usage: { ...clean, failure: 'the disk' } };
-    all[last - 1] = { image: 'open', usage: { ...clean, openCount: 1 } };
-    all[last - 2] = { image: 'dirty', usage: { ...clean, dirtyBytes: 1 } };
+    all[last] = { image: 'failed', ...clean, failure: 'the disk' };
+    all[last - 1] = { image: 'open', ...clean, openCount: 1 };
+    all[last - 2] = { image: 'dirty', ...clean, dirtyBytes: 1 };
     const shown = shownImages(all).map(({ image }) => image);
     expect(shown.length).toBe(MOST_IMAGES);
     expect(shown.slice(-3)).toEqual(['dirty', 'open', 'failed']);

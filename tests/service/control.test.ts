@@ -8,7 +8,7 @@ import { silentLog } from '../../lib/util/log.js';
 import { ControlClient } from '../../mount/service/control-client.js';
 import type { ControlCommands } from '../../mount/service/control-protocol.js';
 import { ControlServer } from '../../mount/service/control-server.js';
-import type { ImageStatusDocument, MountStatus } from '../../mount/tree/status-schema.js';
+import type { ImageStatusDocument, MountGlance, MountStatus } from '../../mount/tree/status-schema.js';
 
 const COMMITTED = {
   image: 'vm',
@@ -87,6 +87,7 @@ class FakeCommands implements ControlCommands {
     return Promise.resolve();
   };
   status: ControlCommands['status'] = () => Promise.resolve({ schemaVersion: 1 } as MountStatus);
+  glance: ControlCommands['glance'] = () => Promise.resolve({ hits: 7 } as MountGlance);
   imageStatus: ControlCommands['imageStatus'] = (image) => {
     if (image === 'vm') return Promise.resolve({ image } as ImageStatusDocument);
     return Promise.reject(new LazydiskError('NOT_FOUND', `There is no image ${image}.`, { facts: { image } }));
@@ -166,6 +167,7 @@ test('every command arrives with its arguments and brings its answer back', asyn
     ['unmount'],
   ]);
   expect(await client.status()).toEqual({ schemaVersion: 1 });
+  expect(await client.glance()).toEqual({ hits: 7 });
   expect(await client.imageStatus('vm')).toEqual({ image: 'vm' });
 });
 

@@ -7,15 +7,15 @@ import { testDriver } from '../helpers/driver.js';
 import { freePorts } from '../helpers/free-ports.js';
 import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountRepository, type MountedTest } from '../helpers/mounts.js';
-import { must } from '../helpers/processes.js';
-import { lazydisk } from '../helpers/program.js';
+import { must, start } from '../helpers/processes.js';
+import { lazydisk, lazydiskJson, mustLazydisk } from '../helpers/program.js';
 import { mountpointsUnder, temporaryFolder } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/waiting.js';
 
 const ALERTS = 'examples/prometheus-alerts.yml';
 const DASHBOARD = 'examples/grafana-dashboard.json';
 
-describe('--metrics', () => {
+describe('a mount as it is seen from outside', () => {
   cleanUpAfter('all');
   let mounted: MountedTest;
   let name: string;
@@ -42,7 +42,7 @@ describe('--metrics', () => {
     return (await fetch(url)).text();
   }
 
-  test('counts what is read, fetched and committed', async () => {
+  test('--metrics counts what is read, fetched and committed', async () => {
     const before = await value('lazydisk_store_received_bytes_total');
     await readRange(mounted.path(name), 0, 4 * MIB);
     expect(await value('lazydisk_read_wait_seconds_count')).toBeGreaterThan(0);
@@ -120,6 +120,26 @@ describe('--metrics', () => {
       stderr: `lazydisk: --metrics ${address} is taken by another process: choose another port.\n`,
     });
     expect(await mountpointsUnder(folder)).toEqual([]);
+  });
+
+  test('status --watch draws in place until Ctrl-C, then leaves the last picture and the terminal as it was', async () => {
+    const script = `stty cols 100 rows 24; ${process.execPath} dist/mount/cli/main.js status ${mounted.mountpoint} --watch`;
+    const watching = start('script', ['-qefc', script, '/dev/null']);
+    await waitFor('two pictures are drawn', () => watching.output().split('\u001b[H').length > 2);
+    watching.write('\u0003');
+    const { status, stdout } = await watching.ended;
+    expect(status).toBe(0);
+    const [, pictures, rest] = /\u001b\[\?1049h([^]*)\u001b\[\?1049l([^]*)$/.exec(stdout) ?? [];
+    expect(pictures).toContain(` on ${mounted.mountpoint}: ok, for `);
+    expect(rest).toMatch(new RegExp(`^${name} .* [░█]{10} +\\d+ %`, 'm'));
+    expect(rest).not.toContain('\u001b');
+  });
+
+  test('status --watch tells once where nobody watches', async () => {
+    const once = await mustLazydisk(['status', mounted.mountpoint, '--watch']);
+    expect(once).toMatch(/^mountpoint +\//m);
+    expect(once).not.toContain('\u001b');
+    expect(await lazydiskJson(['status', mounted.mountpoint, '--watch'])).toMatchObject({ health: 'ok' });
   });
 
   const onKernelDriver = testDriver === 'kernel' ? test : test.skip;
