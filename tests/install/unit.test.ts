@@ -1,6 +1,6 @@
 /** The unit for systemd, as systemd reads it. */
 import { expect, test } from '@jest/globals';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { type Ended, run } from '../helpers/processes.js';
@@ -8,12 +8,15 @@ import { temporaryFolder } from '../helpers/temporary.js';
 
 cleanUpAfter('each');
 
-const SOURCE = 'mount/install/lazydisk@.service';
+const SOURCE = 'mount/install/systemd/lazydisk@.service';
 
-/** Has systemd look at the unit. The program that is put in place of @LAZYDISK@ only has to exist. */
+/** Has systemd look at the unit, installed below a folder where the program only has to exist. */
 async function verify(change: (unit: string) => string = (unit) => unit): Promise<Ended> {
-  const file = join(temporaryFolder('unit'), 'lazydisk@.service');
-  await writeFile(file, change((await readFile(SOURCE, 'utf8')).replaceAll('@LAZYDISK@', process.execPath)));
+  const prefix = temporaryFolder('unit');
+  await mkdir(join(prefix, 'bin'));
+  await symlink(process.execPath, join(prefix, 'bin/lazydisk'));
+  const file = join(prefix, 'lazydisk@.service');
+  await writeFile(file, change((await readFile(SOURCE, 'utf8')).replaceAll('@PREFIX@', prefix)));
   return run('systemd-analyze', ['verify', '--man=no', file]);
 }
 
@@ -22,14 +25,14 @@ test('systemd has nothing to say against it', async () => {
 });
 
 test('systemd would say it', async () => {
-  const program = await verify((unit) => unit.replaceAll(process.execPath, '/nowhere/lazydisk'));
+  const program = await verify((unit) => unit.replaceAll(/=\/.*\/lazydisk /g, '=/nowhere/lazydisk '));
   expect(program.status).not.toBe(0);
   expect(program.stderr).toContain('/nowhere/lazydisk is not executable');
   const misspelled = await verify((unit) => unit.replace('TimeoutStopSec', 'TimeoutStopSecs'));
   expect(misspelled.stderr).toMatch(/Unknown key.*TimeoutStopSecs/);
 });
 
-test('has one placeholder, for the program', async () => {
+test('has one placeholder, for where the program is installed', async () => {
   const unit = await readFile(SOURCE, 'utf8');
-  expect(new Set(unit.match(/@[A-Z_]+@/g))).toEqual(new Set(['@LAZYDISK@']));
+  expect(new Set(unit.match(/@[A-Z_]+@/g))).toEqual(new Set(['@PREFIX@']));
 });
