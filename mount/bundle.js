@@ -25,8 +25,6 @@ const PROGRAMS = [
   },
   { name: 'daemon-main', entry: 'mount/cli/daemon-main.ts', words: [], node: 'node', before: '' },
 ];
-/** Packages that are large, and needed once in a while: each is a file of its own. */
-const RARE = /^(minio|prom-client)$/;
 const NOT_ASCII = /[^\0-\x7f]/gu;
 /** Too small for a cache. The supervisor needs nothing but Node's own modules, and is to start as fast as Node does. */
 const SMALL = [
@@ -37,8 +35,13 @@ const SMALL = [
   'mount/fuse/unmount-thread.ts',
 ];
 
-/** Loaded when they are needed, each from a file of its own. */
-const RARE_LIBRARIES = ['minio', '@aws-sdk/credential-provider-ini', '@aws-sdk/credential-provider-node'];
+/** Packages that are large, and needed once in a while: each is a file of its own. */
+const RARE_LIBRARIES = [
+  'minio',
+  'prom-client',
+  '@aws-sdk/credential-provider-ini',
+  '@aws-sdk/credential-provider-node',
+];
 const RARE = new RegExp(`^(${RARE_LIBRARIES.join('|')})$`);
 const fileOf = (library) => `${library.replace(/^.*\//, '')}.js`;
 
@@ -62,12 +65,8 @@ const common = {
         onResolve({ filter: /^\.\/binding$/ }, ({ importer }) =>
           importer.includes('/classic-level/') ? { path: 'classic-level/binding.js', external: true } : undefined,
         );
-<<<<<<< HEAD
-        onResolve({ filter: RARE }, ({ path }) => ({ path: `./${path}.js`, external: true }));
-=======
         // Large, and needed once in a while.
         onResolve({ filter: RARE }, ({ path }) => ({ path: `./${fileOf(path)}`, external: true }));
->>>>>>> 6fb5ff9 (store: credentials from programs, roles and a platform's services, renewed before they end; AWS_CA_BUNDLE, addressing styles, unsigned requests)
       },
     },
   ],
@@ -77,21 +76,12 @@ rmSync(OUT, { recursive: true });
 // It has made the man page and its like (dist/share) from the parts of the command line.
 rmSync('dist/mount/reference', { recursive: true });
 await build({ ...common, entryPoints: SMALL, outdir: OUT, entryNames: '[name]' });
-<<<<<<< HEAD
-for (const name of ['minio', 'prom-client']) {
-  await build({
-    ...common,
-    plugins: [],
-    stdin: { contents: `module.exports = require('${name}');`, resolveDir: '.' },
-    outfile: join(OUT, `${name}.js`),
-=======
 for (const library of RARE_LIBRARIES) {
   await build({
     ...common,
     plugins: [],
     stdin: { contents: `module.exports = require('${library}');`, resolveDir: '.' },
     outfile: join(OUT, fileOf(library)),
->>>>>>> 6fb5ff9 (store: credentials from programs, roles and a platform's services, renewed before they end; AWS_CA_BUNDLE, addressing styles, unsigned requests)
   });
 }
 await build({
