@@ -41,7 +41,7 @@ export interface ImageStatusDocument extends ImageStatus {
 /** `status` of the whole mount. */
 export interface MountStatus extends MountIdentity {
   readonly schemaVersion: typeof STATUS_SCHEMA_VERSION;
-  /** `ok`: the store answers. `degraded`: it answers in part or late. `offline`: it does not; what is local works. */
+  /** `ok`: the store answers. `degraded`: the local disk has failed an image. `offline`: the store does not answer; what is local works. */
   readonly health: Health;
   readonly startedMs: number;
 

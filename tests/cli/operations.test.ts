@@ -22,3 +22,26 @@ describe('the table of errors in docs/OPERATIONS.md', () => {
     },
   );
 });
+
+test('docs/OPERATIONS.md says of every alert where to look', () => {
+  const page = readFileSync('docs/OPERATIONS.md', 'utf8');
+  const alerts = Array.from(
+    readFileSync('examples/prometheus-alerts.yml', 'utf8').matchAll(/- alert: (\w+)/g),
+    ([, alert]) => alert!,
+  );
+  const rows = page.split('\n').filter((line) => line.startsWith('| Lazydisk'));
+  expect(rows.flatMap((row) => row.match(/Lazydisk\w+/g) ?? []).sort()).toEqual(alerts.sort());
+});
+
+test('every link within docs/OPERATIONS.md leads to a heading', () => {
+  const page = readFileSync('docs/OPERATIONS.md', 'utf8');
+  const headings = Array.from(page.matchAll(/^#+ (.*)$/gm), ([, title]) =>
+    title!
+      .toLowerCase()
+      .replaceAll(/[^\w -]/g, '')
+      .replaceAll(' ', '-'),
+  );
+  const links = Array.from(page.matchAll(/\]\(#([^)]+)\)/g), ([, anchor]) => anchor!);
+  expect(links.length).toBeGreaterThan(5);
+  expect(links.filter((anchor) => !headings.includes(anchor))).toEqual([]);
+});

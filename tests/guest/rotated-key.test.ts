@@ -16,7 +16,7 @@ import { waitFor } from '../helpers/waiting.js';
 (S3_KEYS === undefined ? describe.skip : describe)('a guest whose key is rotated', () => {
   cleanUpAfter('each');
 
-  // S71
+  // S72
   test('goes on, and its commit is signed with the new key', async () => {
     const repository = await createRepository('s3');
     await importFile(repository, await guestImage(), 'debian-12');
