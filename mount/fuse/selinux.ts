@@ -2,10 +2,11 @@
 import { existsSync } from 'node:fs';
 import type { MountOptions } from './driver.js';
 
+/** There when the kernel has a policy. */
 const SELINUX = '/sys/fs/selinux/enforce';
 
 /** The option for the kernel's list: one word or none. */
-export function contextWords({ selinuxContext }: Pick<MountOptions, 'selinuxContext'>, folder = SELINUX): string[] {
-  if (selinuxContext === undefined || selinuxContext === null || !existsSync(folder)) return [];
+export function contextWords({ selinuxContext }: Pick<MountOptions, 'selinuxContext'>, sign = SELINUX): string[] {
+  if (selinuxContext === undefined || selinuxContext === null || !existsSync(sign)) return [];
   return [`context="${selinuxContext}"`];
 }
