@@ -3,8 +3,8 @@
  *
  * Endpoint: `--endpoint`, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile's `services` section, the profile's
  * `endpoint_url`, and otherwise Amazon. Region: AWS_REGION, AWS_DEFAULT_REGION, the profile's `region`. Whom TLS trusts:
- * AWS_CA_BUNDLE, the profile's `ca_bundle`, otherwise Node's own list. Where the bucket's name stands: `--addressing-style`
- * (LAZYDISK_ADDRESSING_STYLE), the profile's `s3` section, and otherwise in the host's name with Amazon and in the path elsewhere.
+ * AWS_CA_BUNDLE, the profile's `ca_bundle`, otherwise Node's own list. Where the bucket's name stands: `--addressing`
+ * (LAZYDISK_ADDRESSING), the profile's `s3` section, and otherwise in the host's name with Amazon and in the path elsewhere.
  * The environment wins over a profile that it names, as with the aws command.
  */
 import { readFile } from 'node:fs/promises';
@@ -84,7 +84,7 @@ export async function resolveS3Settings(
 function addressingOf(environment: Environment, profile: Profile, host: string, isAmazon: boolean): AddressingStyle {
   const preset = isAmazon ? 'virtual' : 'path';
   const [source, asked] = [
-    ['--addressing-style', environment.LAZYDISK_ADDRESSING_STYLE],
+    ['--addressing', environment.LAZYDISK_ADDRESSING],
     [`s3.addressing_style of the profile ${profile.name}`, profile.config?.['s3.addressing_style']],
   ].find((candidate): candidate is [string, string] => Boolean(candidate[1])) ?? ['', 'auto'];
   if (asked === 'auto') return preset;

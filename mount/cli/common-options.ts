@@ -10,10 +10,9 @@ export const COMMON_OPTIONS = {
     default: false as boolean,
     describe: 'send no credentials, for a bucket that everybody may read (else LAZYDISK_NO_SIGN_REQUEST=1)',
   },
-  'addressing-style': {
+  addressing: {
     choices: ADDRESSING_STYLES,
-    describe:
-      'where the name of the bucket stands (else LAZYDISK_ADDRESSING_STYLE; default: path, with Amazon virtual)',
+    describe: 'where the name of the bucket stands (else LAZYDISK_ADDRESSING; default: path, with Amazon virtual)',
   },
   timeout: { type: 'string', describe: 'seconds to wait for a store that is away (default 30; 0: for ever)' },
 } as const;

@@ -30,7 +30,7 @@ export type ParsedMountOptions = {
 
 /** The settings of a mount. `mountpoint` is resolved. USAGE, NOT_FOUND: an option that can't be. */
 export async function mountSettings(
-  options: ParsedMountOptions & Pick<CommonOptions, 'noSignRequest' | 'addressingStyle'>,
+  options: ParsedMountOptions & Pick<CommonOptions, 'noSignRequest' | 'addressing'>,
   address: ResolvedAddress,
   mountpoint: string,
 ): Promise<MountSettings> {
@@ -43,7 +43,7 @@ export async function mountSettings(
     cacheSizeBytes: options.cacheSize === undefined ? null : parseCacheSize(options.cacheSize),
     credentialsFile: options.credentials === undefined ? null : await readableFile(options.credentials),
     noSignRequest: options.noSignRequest,
-    addressingStyle: options.addressingStyle ?? null,
+    addressing: options.addressing ?? null,
     driver: options.driver,
     fill: options.fill,
     maxFillBytesPerSecond:

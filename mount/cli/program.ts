@@ -25,10 +25,10 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
   const json = words.includes('--json') && !words.slice(0, words.indexOf('--json')).includes('--');
   const output = new Output(options.streams, json);
   const registry = Registry.forUser(options.uid, options.environment);
-  const contextOf = ({ noSignRequest, addressingStyle }: CommonOptions): VerbContext => ({
+  const contextOf = ({ noSignRequest, addressing }: CommonOptions): VerbContext => ({
     output,
     registry,
-    environment: environmentWith({ noSignRequest, addressingStyle: addressingStyle ?? null }, options.environment),
+    environment: environmentWith({ noSignRequest, addressing: addressing ?? null }, options.environment),
     uid: options.uid,
   });
   try {

@@ -6,14 +6,14 @@ export interface StoreOptions {
   readonly credentialsFile?: string | null;
   readonly noSignRequest: boolean;
   /** null: what the environment or the profile says. */
-  readonly addressingStyle: AddressingStyle | null;
+  readonly addressing: AddressingStyle | null;
 }
 
 const KEY_VARIABLES = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
 
 /** The environment with the options in it; where an option says nothing, as it was. */
 export function environmentWith(options: StoreOptions, environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { credentialsFile = null, noSignRequest, addressingStyle } = options;
+  const { credentialsFile = null, noSignRequest, addressing } = options;
   const withoutKeys =
     credentialsFile === null
       ? environment
@@ -22,6 +22,6 @@ export function environmentWith(options: StoreOptions, environment: NodeJS.Proce
     ...withoutKeys,
     ...(credentialsFile === null ? {} : { AWS_SHARED_CREDENTIALS_FILE: credentialsFile }),
     ...(noSignRequest ? { LAZYDISK_NO_SIGN_REQUEST: '1' } : {}),
-    ...(addressingStyle === null ? {} : { LAZYDISK_ADDRESSING_STYLE: addressingStyle }),
+    ...(addressing === null ? {} : { LAZYDISK_ADDRESSING: addressing }),
   };
 }

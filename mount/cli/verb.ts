@@ -20,7 +20,7 @@ export interface CommonOptions {
   readonly json: boolean;
   readonly endpoint: string | undefined;
   readonly noSignRequest: boolean;
-  readonly addressingStyle: AddressingStyle | undefined;
+  readonly addressing: AddressingStyle | undefined;
   readonly timeout: string | undefined;
 }
 

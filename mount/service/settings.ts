@@ -24,7 +24,7 @@ export const mountSettingsSchema = z.strictObject({
   /** Send no credentials. */
   noSignRequest: z.boolean().default(false),
   /** Where the bucket's name stands (AddressingStyle of lib/store); null: what the environment or the profile says. */
-  addressingStyle: z.enum(['path', 'virtual']).nullable().default(null),
+  addressing: z.enum(['path', 'virtual']).nullable().default(null),
   /** Background fetching of open images (FillMode of lib/image/api.ts). */
   fill: z.enum(['off', 'idle', 'eager']),
   /** Stored bytes that are fetched to fill; null: no limit. */

@@ -39,7 +39,7 @@ test('without options everything has the value that the help says', async () => 
     cacheSizeBytes: null,
     credentialsFile: null,
     noSignRequest: false,
-    addressingStyle: null,
+    addressing: null,
     fill: 'idle',
     maxFillBytesPerSecond: null,
     maxUploadBytesPerSecond: null,
@@ -74,7 +74,7 @@ test('settings travel to the daemon as they are', async () => {
 
 /** Settings that the first version did not have. */
 const ADDED = [
-  ...['credentialsFile', 'noSignRequest', 'addressingStyle'],
+  ...['credentialsFile', 'noSignRequest', 'addressing'],
   ...['noExec', 'selinuxContext'],
   ...['metrics', 'logFormat', 'logLevel', 'slowReadMs'],
 ];
@@ -125,14 +125,14 @@ test('a file of credentials goes before the keys in the environment, and leaves 
   const { credentialsFile } = await settingsOf(`--credentials=${join(folder, 'credentials')}`);
   expect(credentialsFile).toBe(join(folder, 'credentials'));
   const given = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_SESSION_TOKEN: 'c', AWS_REGION: 'eu-1' };
-  const plain = { noSignRequest: false, addressingStyle: null };
+  const plain = { noSignRequest: false, addressing: null };
   expect(environmentWith({ ...plain, credentialsFile }, given)).toEqual({
     AWS_REGION: 'eu-1',
     AWS_SHARED_CREDENTIALS_FILE: join(folder, 'credentials'),
   });
   expect(environmentWith(plain, given)).toEqual(given);
-  expect(environmentWith({ noSignRequest: true, addressingStyle: 'virtual' }, {})).toEqual({
+  expect(environmentWith({ noSignRequest: true, addressing: 'virtual' }, {})).toEqual({
     LAZYDISK_NO_SIGN_REQUEST: '1',
-    LAZYDISK_ADDRESSING_STYLE: 'virtual',
+    LAZYDISK_ADDRESSING: 'virtual',
   });
 });

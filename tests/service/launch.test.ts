@@ -23,7 +23,7 @@ function settings(mountpoint = folder): MountSettings {
     cacheSizeBytes: null,
     credentialsFile: null,
     noSignRequest: false,
-    addressingStyle: null,
+    addressing: null,
     driver: 'kernel',
     fill: 'off',
     maxFillBytesPerSecond: null,

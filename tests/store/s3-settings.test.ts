@@ -196,18 +196,18 @@ describe('where the name of the bucket stands', () => {
   it('is the option, then the s3 section of the profile, then virtual with Amazon and path elsewhere', async () => {
     expect(await addressing({})).toBe('virtual');
     expect(await addressing({}, 'http://storage:1')).toBe('path');
-    expect(await addressing({ LAZYDISK_ADDRESSING_STYLE: 'path' })).toBe('path');
+    expect(await addressing({ LAZYDISK_ADDRESSING: 'path' })).toBe('path');
     await file('config', '[default]', 's3 =', '  addressing_style = virtual');
     expect(await addressing({}, 'http://storage:1')).toBe('virtual');
-    expect(await addressing({ LAZYDISK_ADDRESSING_STYLE: 'auto' }, 'http://storage:1')).toBe('path');
+    expect(await addressing({ LAZYDISK_ADDRESSING: 'auto' }, 'http://storage:1')).toBe('path');
   });
 
   it('is USAGE when it is no style, or when an address has no name to put the bucket before', async () => {
-    await expect(settings({ LAZYDISK_ADDRESSING_STYLE: 'host' })).rejects.toMatchObject({
+    await expect(settings({ LAZYDISK_ADDRESSING: 'host' })).rejects.toMatchObject({
       code: 'USAGE',
-      message: '--addressing-style must be path, virtual or auto, not "host".',
+      message: '--addressing must be path, virtual or auto, not "host".',
     });
-    await expect(settings({ LAZYDISK_ADDRESSING_STYLE: 'virtual' }, 'http://127.0.0.1:1')).rejects.toMatchObject({
+    await expect(settings({ LAZYDISK_ADDRESSING: 'virtual' }, 'http://127.0.0.1:1')).rejects.toMatchObject({
       code: 'USAGE',
       message: expect.stringContaining('has an address (127.0.0.1) instead of a name'),
     });
