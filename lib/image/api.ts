@@ -141,6 +141,8 @@ export interface CloneOptions {
   readonly commit?: boolean | undefined;
   /** Makes it on this host only: nothing is put. */
   readonly local?: boolean | undefined;
+  /** Larger than the source: zeros follow it. As large as the source by default. */
+  readonly sizeBytes?: Bytes | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

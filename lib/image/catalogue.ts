@@ -14,7 +14,7 @@ import type { Mirror } from '../mirror/api.js';
 import type { LocalDatabase } from '../mirror/local-database.js';
 import type { WorkerFence } from '../mirror/worker-fence.js';
 import type { KnownPlaces, Repository, TreeReader } from '../repository/api.js';
-import { cloneSnapshot, imageExists } from '../repository/clone.js';
+import { clonedSize, cloneSnapshot, imageExists } from '../repository/clone.js';
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
 import type { Catalogue, CloneOptions, CloneOutcome, FillMode, Health, ProfileMode } from './api.js';
@@ -231,6 +231,7 @@ class LocalCatalogue implements Catalogue, ImageViews {
       number,
       expected: options.number === undefined ? this.listings.lastKnown(from) : undefined,
       to: newName,
+      sizeBytes: options.sizeBytes,
       writerId: this.options.stateId,
       signal: options.signal,
     });
@@ -303,10 +304,15 @@ class LocalCatalogue implements Catalogue, ImageViews {
   private async cloneLocally(name: string, newName: string, options: CloneOptions): Promise<CloneOutcome> {
     const source = await this.cloneSource(name, options);
     const record = await source.cloneRecord(options.number, options.signal);
+    const sizeBytes = clonedSize(record, options.sizeBytes);
     const origin = source.numberedBy;
     if ((await this.find(newName, options.signal)) !== undefined) throw imageExists(newName);
     const id = randomId();
     const head = await LocalHead.forLocalClone(this.parts.heads, newName, id, record, origin);
+    if (sizeBytes > record.sizeBytes) {
+      await head.truncate(sizeBytes, options.signal);
+      await head.fsync();
+    }
     // Another one of this name was made since the question.
     if (this.images.has(newName)) {
       await head.discard();

@@ -4,12 +4,14 @@
  * If-None-Match in the first of them, which is a round trip longer where the marker has to be read again.)
  */
 import { randomId } from '../format/checksums.js';
+import { MAX_IMAGE_BYTES, type Bytes } from '../format/geometry.js';
 import { assertImageName } from '../format/keys.js';
 import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import { startStopwatch } from '../util/stopwatch.js';
-import type { Repository } from './api.js';
+import type { Repository, WrittenSnapshot } from './api.js';
+import { noKnownPlaces } from './known-places.js';
 
 export interface CloneOptions {
   readonly from: string;
@@ -19,6 +21,8 @@ export interface CloneOptions {
   readonly expected?: number | undefined;
   /** Name of the new image. */
   readonly to: string;
+  /** Larger than the source: zeros follow it. As large as the source by default. */
+  readonly sizeBytes?: Bytes | undefined;
   /** Who does it: a state directory, or a fresh random id. */
   readonly writerId: RandomId;
   readonly label?: string | undefined;
@@ -27,7 +31,7 @@ export interface CloneOptions {
 
 /**
  * Publishes the new image's first snapshot: number 1, or the next free one when an image of that name was deleted.
- * USAGE (name), NOT_FOUND (source), EXISTS: the new image has snapshots or a lock.
+ * USAGE (name, a size below the source's), TOO_LARGE, NOT_FOUND (source), EXISTS: the new image has snapshots or a lock.
  */
 export async function cloneSnapshot(repository: Repository, options: CloneOptions): Promise<SnapshotRecord> {
   const { from, to, writerId, signal } = options;
@@ -51,14 +55,16 @@ export async function cloneSnapshot(repository: Repository, options: CloneOption
     repository.assertExclusivePuts(signal),
   ]);
   if (target.snapshots.length > 0 || target.writer !== null) throw imageExists(to);
+  const sizeBytes = clonedSize(source, options.sizeBytes);
+  const grown = sizeBytes === source.sizeBytes ? undefined : await growTree(repository, source, sizeBytes, signal);
   const record: SnapshotRecord = {
     formatVersion: 1,
     requires: source.requires,
     imageId: randomId(),
     number: target.nextNumber,
-    sizeBytes: source.sizeBytes,
+    sizeBytes,
     chunkSizeBytes: source.chunkSizeBytes,
-    root: source.root,
+    root: (grown ?? source).root,
     allocatedBytes: source.allocatedBytes,
     parent: { image: from, imageId: source.imageId, number: source.number, commitId: source.commitId },
     timeMs: Date.now(),
@@ -67,11 +73,44 @@ export async function cloneSnapshot(repository: Repository, options: CloneOption
     writerId,
   };
   try {
-    await repository.publishRecord(to, record, signal, { number: 'listed', sourceAgeMs });
+    await repository.publishRecord(to, record, signal, { number: 'listed', sourceAgeMs, confirm: grown?.confirm });
   } catch (error) {
     throw hasCode(error, 'EXISTS') ? imageExists(to, error) : error;
   }
   return record;
+}
+
+/** The size of a clone: `wanted`, or the source's. USAGE: it would lose its end; TOO_LARGE. */
+export function clonedSize(source: SnapshotRecord, wanted: Bytes | undefined): Bytes {
+  if (wanted === undefined) return source.sizeBytes;
+  if (wanted > MAX_IMAGE_BYTES) {
+    throw new LazydiskError('TOO_LARGE', `An image has at most ${MAX_IMAGE_BYTES} bytes, not ${wanted}.`);
+  }
+  if (wanted >= source.sizeBytes) return wanted;
+  throw new LazydiskError(
+    'USAGE',
+    `A clone can't be smaller than its source, which has ${source.sizeBytes} bytes, not ${wanted}; shrink the file system in it first, then truncate its disk.raw.`,
+  );
+}
+
+/** A tree of more chunks may be higher: then it gets nodes above its root, else it is the same. */
+async function growTree(
+  repository: Repository,
+  source: SnapshotRecord,
+  sizeBytes: Bytes,
+  signal: AbortSignal | undefined,
+): Promise<WrittenSnapshot> {
+  const { chunkSizeBytes } = source;
+  const trees = repository.trees();
+  const writer = repository.writeSnapshot({
+    chunkSizeBytes,
+    sizeBytes,
+    base: source,
+    known: noKnownPlaces,
+    trees,
+    signal,
+  });
+  return writer.finish();
 }
 
 /** EXISTS, in a sentence about the image. */

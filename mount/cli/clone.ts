@@ -5,7 +5,9 @@ import type { Repository } from '../../lib/repository/api.js';
 import { cloneSnapshot } from '../../lib/repository/clone.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { ControlClient } from '../service/control-client.js';
+import type { CloneWish } from '../tree/commands.js';
 import { numberIn, numberOn, parseImageName, parseImageReference, type ImageReference } from './image-reference.js';
+import { parseSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
 import { defineVerb, storeTimeoutMs, WHERE } from './verb.js';
 import { resolveWhere } from './where.js';
@@ -19,6 +21,7 @@ export const cloneVerb = defineVerb({
     ['clone /mnt debian-12:stable vm-03', 'from the snapshot that is tagged so'],
     ['clone /mnt vm-01 vm-01-copy --commit', 'commit what was written to vm-01 first'],
     ['clone /mnt debian-12 scratch --local', 'on this host only, until it is committed; needs no right to write'],
+    ['clone /mnt debian-12 vm-04 --size 40G', 'larger than its source; costs nothing until it is written'],
   ],
   options: (program) =>
     program
@@ -30,7 +33,8 @@ export const cloneVerb = defineVerb({
         type: 'boolean',
         default: false,
         describe: 'keep the new image on this host until its first commit',
-      }),
+      })
+      .option('size', { type: 'string', describe: 'make the new image larger, as 40G; zeros follow what is there' }),
   run: async (options, { output, registry, environment }) => {
     const reference = parseImageReference(options.image);
     const newImage = parseImageName(options.newImage);
@@ -40,6 +44,7 @@ export const cloneVerb = defineVerb({
         '--commit clones what was written last, so the source takes no @N or :TAG with it.',
       );
     }
+    const sizeBytes = options.size === undefined ? undefined : parseSize(options.size, '--size');
     const where = await resolveWhere(options.where, options.endpoint, registry);
     if ((options.commit || options.local) && where.kind === 'repository') {
       const option = options.commit ? '--commit' : '--local';
@@ -50,9 +55,9 @@ export const cloneVerb = defineVerb({
     }
     const made =
       where.kind === 'mount'
-        ? await cloneOnMount(new ControlClient(where.mount.socket), reference, newImage, options)
+        ? await cloneOnMount(new ControlClient(where.mount.socket), reference, newImage, { ...options, sizeBytes })
         : await withRepository(where.repository, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
-            cloneStored(repository, reference, newImage),
+            cloneStored(repository, reference, newImage, sizeBytes),
           );
     output.result(made, ({ number: first, source }) =>
       first === null
@@ -66,17 +71,27 @@ async function cloneOnMount(
   client: ControlClient,
   reference: ImageReference,
   newImage: string,
-  { commit, local }: { readonly commit: boolean; readonly local: boolean },
+  { commit, local, sizeBytes }: CloneWish,
 ): Promise<CloneOutcome> {
-  return client.clone(reference.image, newImage, { number: await numberOn(client, reference), commit, local });
+  return client.clone(reference.image, newImage, {
+    number: await numberOn(client, reference),
+    commit,
+    local,
+    sizeBytes,
+  });
 }
 
-async function cloneStored(repository: Repository, reference: ImageReference, newImage: string): Promise<CloneOutcome> {
+async function cloneStored(
+  repository: Repository,
+  reference: ImageReference,
+  newImage: string,
+  sizeBytes: number | undefined,
+): Promise<CloneOutcome> {
   const { image } = reference;
   const number = async (): Promise<number> =>
     (await numberIn(repository, reference)) ?? (await newestNumber(repository, image));
   const from = { from: image, number: number() };
-  const record = await cloneSnapshot(repository, { ...from, to: newImage, writerId: randomId() });
+  const record = await cloneSnapshot(repository, { ...from, to: newImage, sizeBytes, writerId: randomId() });
   return { image: newImage, number: record.number, source: { image, number: await from.number } };
 }
 

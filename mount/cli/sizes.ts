@@ -1,21 +1,17 @@
 /** Sizes as people write and read them. K, M, G and T are powers of 1024, as in QEMU and truncate(1). */
+import { bytesOf } from '../../lib/util/byte-sizes.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 
 const UNITS = ['', 'K', 'M', 'G', 'T'];
-const SIZE = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i;
 
 /** Bytes of `256K`, `1.5G`, `1048576`. `option` names the option in the error (USAGE). */
 export function parseSize(text: string, option: string): number {
-  const match = SIZE.exec(text.trim());
-  const unit = UNITS.indexOf((match?.[2] ?? '').toUpperCase());
-  const bytes = Number(match?.[1] ?? NaN) * 1024 ** unit;
-  if (match === null || !Number.isSafeInteger(bytes)) {
-    throw new LazydiskError(
-      'USAGE',
-      `${option} takes a size such as 256K, 1M or 10G, a whole number of bytes; ${JSON.stringify(text)} is not one.`,
-    );
-  }
-  return bytes;
+  const bytes = bytesOf(text);
+  if (bytes !== undefined) return bytes;
+  throw new LazydiskError(
+    'USAGE',
+    `${option} takes a size such as 256K, 1M or 10G, a whole number of bytes; ${JSON.stringify(text)} is not one.`,
+  );
 }
 
 /** Bytes a second of `20M`: a size, and at least `least` (USAGE). */

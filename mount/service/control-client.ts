@@ -5,7 +5,7 @@ import { request as httpRequest } from 'node:http';
 import type { BootProfile } from '../../lib/format/profile.js';
 import type { CloneOutcome, CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
-import type { CommitWish } from '../tree/commands.js';
+import type { CloneWish, CommitWish } from '../tree/commands.js';
 import type { FlatResult } from '../tree/flat-snapshots.js';
 import type { CommandOutcome, RunningCommand } from '../tree/outcomes.js';
 import type { ImageStatusDocument, MountGlance, MountStatus } from '../tree/status-schema.js';
@@ -41,7 +41,7 @@ export class ControlClient implements ControlCommands {
   async clone(
     image: string,
     newImage: string,
-    options: { number?: number | undefined; commit?: boolean | undefined; local?: boolean | undefined },
+    options: CloneWish & { readonly number?: number | undefined },
   ): Promise<CloneOutcome> {
     return (await this.post('clone', { image, newImage, ...options })) as CloneOutcome;
   }

@@ -8,7 +8,7 @@ import * as z from 'zod';
 import type { BootProfile } from '../../lib/format/profile.js';
 import type { CloneOutcome, CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
 import { LazydiskError, messageOf, type ErrorCode } from '../../lib/util/errors.js';
-import type { CommitWish } from '../tree/commands.js';
+import type { CloneWish, CommitWish } from '../tree/commands.js';
 import type { FlatResult } from '../tree/flat-snapshots.js';
 import type { CommandOutcome, RunningCommand } from '../tree/outcomes.js';
 import type { ImageStatusDocument, MountGlance, MountStatus } from '../tree/status-schema.js';
@@ -35,7 +35,7 @@ export interface ControlCommands {
   clone(
     image: string,
     newImage: string,
-    options: { number?: number | undefined; commit?: boolean | undefined; local?: boolean | undefined },
+    options: CloneWish & { readonly number?: number | undefined },
   ): Promise<CloneOutcome>;
   revert(image: string, number?: number): Promise<void>;
   /** The snapshot that a tag leads to. NOT_FOUND. */
@@ -75,6 +75,7 @@ export const REQUESTS = {
     number,
     commit: z.boolean().optional(),
     local: z.boolean().optional(),
+    sizeBytes: z.int().nonnegative().optional(),
   }),
   revert: z.strictObject({ image, number }),
   unlock: z.strictObject({ image }),

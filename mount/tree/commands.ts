@@ -31,6 +31,14 @@ import type {
   RunningCommand,
 } from './outcomes.js';
 
+/** How a clone is asked for, beside what it is made of. */
+export interface CloneWish {
+  readonly commit?: boolean | undefined;
+  readonly local?: boolean | undefined;
+  /** As large as the source by default. */
+  readonly sizeBytes?: number | undefined;
+}
+
 /** How a commit is asked for. */
 export interface CommitWish {
   readonly label?: string | undefined;
@@ -107,9 +115,9 @@ export class Commands {
     source: string,
     number: number | undefined,
     newName: string,
-    { commit = false, local = false }: { readonly commit?: boolean; readonly local?: boolean } = {},
+    { commit = false, local = false, sizeBytes }: CloneWish = {},
   ): Promise<CommandOutcome> {
-    return this.run({ verb: 'clone', image: source, newName, number, commit, local });
+    return this.run({ verb: 'clone', image: source, newName, number, commit, local, sizeBytes });
   }
 
   /** Throws away what was not committed; the head stands on its base, or on `number`. `result`: RevertResult. */

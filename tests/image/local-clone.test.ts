@@ -235,3 +235,25 @@ test('of local clones of one name that are asked for at once one is made, and a 
   expect(readdirSync(join(directory, 'heads'))).toHaveLength(3);
   await world.close();
 });
+
+// S94
+test('a local clone of a larger size is larger at once, stays so after a loss of power, and is committed so', async () => {
+  const world = await worldWithLocal();
+  const { sizeBytes } = await world.repository.readRecord('disk', 1);
+  const larger = sizeBytes + 3 * CHUNK + 512;
+  await world.catalogue.clone('disk', 'large', { local: true, sizeBytes: larger });
+  expect(world.store.counts.put.requests).toBe(0);
+  await world.crash({ newBoot: true });
+  const head = await world.openHead('large');
+  expect(head.sizeBytes()).toBe(larger);
+  expect(await byteOf(world, 'large')).toBe(1);
+  expect(await byteOf(world, 'large', larger - 1)).toBe(0);
+  shut(head);
+  await (await world.catalogue.find('large'))!.commit({});
+  expect(await world.repository.readRecord('large', 1)).toMatchObject({ sizeBytes: larger });
+  await expect(world.catalogue.clone('disk', 'small', { local: true, sizeBytes: 1 })).rejects.toMatchObject({
+    code: 'USAGE',
+  });
+  expect(await world.catalogue.names()).not.toContain('small');
+  await world.close();
+});

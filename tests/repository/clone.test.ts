@@ -35,6 +35,28 @@ describe('a clone', () => {
     ]);
   });
 
+  // S94
+  test.each([
+    ['in the same tree', 1000 * CHUNK + 12_345, 1],
+    ['under nodes above its root', 70_000 * CHUNK, 2],
+  ])('of a larger size has its source %s, and zeros behind it', async (_, sizeBytes, puts) => {
+    const { repository, store, record, clone } = await worldWithImage();
+    const made = await cloneSnapshot(repository, { ...clone, sizeBytes });
+    expect(store.counts.put.requests).toBe(puts);
+    expect(made).toMatchObject({ sizeBytes, allocatedBytes: record.allocatedBytes });
+    expect([...(await readBack(repository, made, [1, 2]))]).toEqual([
+      [0, 1],
+      [300, 2],
+    ]);
+    await expect(cloneSnapshot(repository, { ...clone, to: 'small', sizeBytes: 5 })).rejects.toMatchObject({
+      code: 'USAGE',
+    });
+    await expect(cloneSnapshot(repository, { ...clone, to: 'huge', sizeBytes: 2 ** 50 })).rejects.toMatchObject({
+      code: 'TOO_LARGE',
+    });
+    expect(await repository.imageNames()).toEqual(['base', 'vm']);
+  });
+
   test('is two round trips: three questions at once, and the put', async () => {
     const { repository, store, clone } = await worldWithImage();
     await repository.assertExclusivePuts();

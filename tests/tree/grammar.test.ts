@@ -34,6 +34,7 @@ function command(image: fc.Arbitrary<string | undefined>): fc.Arbitrary<ControlC
           newName: name,
           commit: fc.boolean(),
           local: fc.boolean(),
+          sizeBytes: fc.option(fc.nat(), { nil: undefined }),
         }),
         snapshot,
       )

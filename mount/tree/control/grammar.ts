@@ -1,7 +1,7 @@
 /**
  * The grammar of control files: one line is one command.
  *
- *     commit [--async] [--as NEW] [LABEL…]     clone NEW [SNAPSHOT] [--commit] [--local]
+ *     commit [--async] [--as NEW] [LABEL…]     clone NEW [SNAPSHOT] [--commit] [--local] [--size N]
  *     revert [SNAPSHOT]                              unlock
  *     profile show|record|drop                 hydrate [SNAPSHOT]
  *     help
@@ -12,6 +12,7 @@
  * does not know which images there are.
  */
 import { isTagName } from '../../../lib/format/keys.js';
+import { bytesOf } from '../../../lib/util/byte-sizes.js';
 import { LazydiskError } from '../../../lib/util/errors.js';
 
 /** Whose control file a line was written to. */
@@ -40,6 +41,8 @@ export type ControlCommand =
       readonly newName: string;
       readonly commit: boolean;
       readonly local: boolean;
+      /** Bytes; undefined: as large as the source. */
+      readonly sizeBytes: number | undefined;
     } & SnapshotWord)
   | ({ readonly verb: 'hydrate' | 'revert'; readonly image: string | undefined } & SnapshotWord)
   | { readonly verb: 'unlock'; readonly image: string | undefined }
@@ -52,7 +55,7 @@ export type ProfileAction = 'show' | 'record' | 'drop';
 /** What `help` answers. */
 export const HELP: Record<Scope, readonly string[]> = {
   mount: [
-    'clone SRC NEW [SNAPSHOT] [--commit] [--local]: make the image NEW from a snapshot of SRC (else the newest); --local: on this host only',
+    'clone SRC NEW [SNAPSHOT] [--commit] [--local] [--size N]: make the image NEW from a snapshot of SRC (else the newest); --local: on this host only; --size 40G: larger',
     'commit IMAGE [--async] [--as NEW] [LABEL…]: publish what was written to IMAGE/disk.raw as its next snapshot; --as: as a new image',
     'revert IMAGE [SNAPSHOT]: throw away what was not committed; disk.raw must not be open',
     'unlock IMAGE: give up the lock of an image without changes, so that another host can write',
@@ -62,7 +65,7 @@ export const HELP: Record<Scope, readonly string[]> = {
   ],
   image: [
     'commit [--async] [--as NEW] [LABEL…]: publish what was written to disk.raw as the next snapshot; --as: as a new image',
-    'clone NEW [SNAPSHOT] [--commit] [--local]: make the image NEW from a snapshot (else the newest); --local: on this host only',
+    'clone NEW [SNAPSHOT] [--commit] [--local] [--size N]: make the image NEW from a snapshot (else the newest); --local: on this host only; --size 40G: larger',
     'revert [SNAPSHOT]: throw away what was not committed; disk.raw must not be open',
     'unlock: give up the lock of an image without changes, so that another host can write',
     'hydrate [SNAPSHOT]: fetch all of what disk.raw stands on, or of a snapshot, so that it needs the store no more',
@@ -119,6 +122,7 @@ export function formatControlCommand(command: ControlCommand): string {
   if (command.verb === 'profile') parts.push(command.action);
   if (command.verb === 'clone' && command.commit) parts.push('--commit');
   if (command.verb === 'clone' && command.local) parts.push('--local');
+  if (command.verb === 'clone' && command.sizeBytes !== undefined) parts.push('--size', String(command.sizeBytes));
   return parts.join(' ');
 }
 
@@ -167,16 +171,29 @@ function parseCommit(text: string): { label: string; as: string | undefined; asy
   }
 }
 
-function parseClone(args: readonly string[]): { newName: string; commit: boolean; local: boolean } & SnapshotWord {
-  const commit = args.includes('--commit');
-  const local = args.includes('--local');
+function parseClone(
+  args: readonly string[],
+): { newName: string; commit: boolean; local: boolean; sizeBytes: number | undefined } & SnapshotWord {
+  const { sizeBytes, others } = takeSize(args);
+  const commit = others.includes('--commit');
+  const local = others.includes('--local');
   const isSnapshot = (word: string): boolean => word.startsWith('@') || word.startsWith(':');
-  const snapshots = args.filter(isSnapshot);
-  const names = args.filter((word) => word !== '--commit' && word !== '--local' && !isSnapshot(word));
+  const snapshots = others.filter(isSnapshot);
+  const names = others.filter((word) => word !== '--commit' && word !== '--local' && !isSnapshot(word));
   const [newName, ...surplus] = names;
   if (newName === undefined) throw usage('Expected the name of the new image after clone, got nothing.');
   assertNothing('clone', [...surplus, ...snapshots.slice(1)]);
-  return { newName, ...parseSnapshot(snapshots[0]), commit, local };
+  return { newName, ...parseSnapshot(snapshots[0]), commit, local, sizeBytes };
+}
+
+/** `--size N` among other words. */
+function takeSize(args: readonly string[]): { sizeBytes: number | undefined; others: readonly string[] } {
+  const at = args.indexOf('--size');
+  if (at < 0) return { sizeBytes: undefined, others: args };
+  const sizeBytes = bytesOf(args[at + 1] ?? '');
+  if (sizeBytes === undefined)
+    throw usage(`Expected a size such as 40G after --size, got ${quoted(args[at + 1] ?? '')}.`);
+  return { sizeBytes, others: args.toSpliced(at, 2) };
 }
 
 function parseOnlySnapshot(verb: string, args: readonly string[]): SnapshotWord {
