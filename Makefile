@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .PHONY: build check check-types check-lint check-format test-unit test torture demo docs clean distclean
 .PHONY: bench bench-build bench-cold bench-hot bench-commit bench-many bench-report bench-docs
 
-SOURCES := $(shell find lib mount -name '*.ts' 2>/dev/null)
+SOURCES := $(shell find lib mount -name '*.ts' -o -path 'mount/dashboard/page/*' -type f 2>/dev/null)
 # What needs root, a mount, an S3 server, the whole program or others than Node.
 NOT_UNIT := '/tests/(mounted|guest|torture|disks)/' '\.mounted\.test\.ts$$' '/tests/store/(s3-store|test-tools)\.' '/tests/cli/(s3-errors|repository-verbs)\.'
 JEST := NODE_OPTIONS=--experimental-vm-modules npx jest
@@ -41,6 +41,7 @@ check: check-types check-lint check-format
 
 check-types: node_modules/.package-lock.json
 	npx tsc -p tsconfig.json --noEmit --incremental --tsBuildInfoFile .cache/check/types.tsbuildinfo
+	npx tsc -p mount/dashboard/page --incremental --tsBuildInfoFile .cache/check/page.tsbuildinfo
 
 check-lint: node_modules/.package-lock.json
 	npx eslint --cache --cache-location .cache/check/eslint .

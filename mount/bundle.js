@@ -7,7 +7,7 @@
 // are kept as they are, so that a stack trace can be read. Packages with a binary stay outside; all stay dependencies, for
 // the library. The reasons and the figures: docs/decisions/0006-programs-in-one-file.md, 0017-startup.md.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, transform } from 'esbuild';
 import { OUTSIDE_PACKAGES } from './outside-packages.js';
@@ -90,6 +90,19 @@ await build({
   outdir: OUT,
 });
 chmodSync(join(OUT, 'mount-helper-main.js'), 0o755);
+// The page of the dashboard: a browser's files, beside the programs that serve them.
+const PAGE = 'mount/dashboard/page';
+mkdirSync(join(OUT, 'dashboard'));
+await build({
+  entryPoints: [join(PAGE, 'app.ts'), join(PAGE, 'style.css')],
+  outdir: join(OUT, 'dashboard'),
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  target: ['chrome123', 'firefox120', 'safari17.5'],
+  logLevel: 'warning',
+});
+for (const name of ['index.html', 'icon.svg']) copyFileSync(join(PAGE, name), join(OUT, 'dashboard', name));
 writeFileSync(join(OUT, 'package.json'), '{ "type": "commonjs" }\n');
 copyFileSync('mount/code-cache.cjs', join(OUT, 'code-cache.cjs'));
 for (const { name, words, node, before } of PROGRAMS) {

@@ -13,15 +13,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BLOCK_SIZE, chunkCount, TREE_FANOUT } from '../format/geometry.js';
 import type { Bytes, ChunkNumber } from '../format/geometry.js';
 import { SLOT_UNKNOWN, SLOT_ZERO } from '../mirror/api.js';
+import { CHUNK_STATES, SHARE_SHIFT, type ChunkState } from './picture-cells.js';
 import { DATA, STATES_PER_FLAG, ZERO } from './plane.js';
 import type { LayerPlane } from './plane.js';
-
-/**
- * States of a chunk, the more it matters the later: zeros; not looked up yet; in the store only; on this host; on its way;
- * with writes that a commit has frozen; with writes that no snapshot has.
- */
-export const CHUNK_STATES = ['zero', 'unknown', 'remote', 'local', 'frozen', 'dirty', 'fetching'] as const;
-export type ChunkState = (typeof CHUNK_STATES)[number];
 
 const ZERO_CHUNK = 0;
 const UNKNOWN = 1;
@@ -31,8 +25,7 @@ const FROZEN = 4;
 const DIRTY = 5;
 const FETCHING = 6;
 
-/** A cell is the index of its state, and from this bit on its share, in eighths, less one. */
-export const SHARE_SHIFT = 3;
+/** Of a cell, in shares of so many. */
 const SHARES = 8;
 
 /** Chunks that are looked at in one turn: a millisecond or two where each has writes. */

@@ -88,6 +88,10 @@ export const MOUNT_OPTIONS = {
     default: '1s' as string,
     describe: 'log reads that wait for the store so long, as 500ms; off: none',
   },
+  dashboard: {
+    type: 'string',
+    describe: 'serve a page that shows what goes on, at a loopback address and port as 127.0.0.1:8090',
+  },
   noexec: { type: 'boolean', default: false as boolean, describe: 'no file of the mount can be run as a program' },
   context: { type: 'string', describe: 'SELinux context of all files, on hosts that have SELinux' },
   foreground: { type: 'boolean', default: false as boolean, describe: 'serve in this process, log to stderr too' },

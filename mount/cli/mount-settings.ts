@@ -3,7 +3,7 @@ import { access, constants } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { InferredOptionTypes } from 'yargs';
 import { LazydiskError, messageOf } from '../../lib/util/errors.js';
-import { parseListenAddress } from '../service/listen-address.js';
+import { isLoopback, parseListenAddress, type ListenAddress } from '../service/listen-address.js';
 import type { MountSettings } from '../service/settings.js';
 import { groupId, userId } from './account-names.js';
 import { parseDuration } from './durations.js';
@@ -53,6 +53,7 @@ export async function mountSettings(
     workers: options.workers === undefined ? null : parseCount(options.workers, '--workers', 1, 64),
     readOnly: options.readOnly,
     allowOther: options.allowOther,
+    dashboard: options.dashboard === undefined ? null : parseDashboardAddress(options.dashboard),
     noExec: options.noexec,
     selinuxContext: options.context === undefined ? null : parseContext(options.context),
     uid: options.uid === undefined ? (process.getuid?.() ?? 0) : await userId(options.uid, '--uid'),
@@ -85,6 +86,17 @@ function parseCacheSize(text: string): number {
   const bytes = parseSize(text, '--cache-size');
   if (bytes >= LEAST_CACHE_BYTES) return bytes;
   throw new LazydiskError('USAGE', `--cache-size must be at least ${formatSize(LEAST_CACHE_BYTES)}, not ${text}.`);
+}
+
+/** The page can revert disks, and its token would travel in the clear: it is for this host, and for what ssh brings here. */
+function parseDashboardAddress(text: string): ListenAddress {
+  const address = parseListenAddress(text, '--dashboard');
+  if (isLoopback(address)) return address;
+  throw new LazydiskError(
+    'USAGE',
+    `--dashboard is served on this host alone, as 127.0.0.1:${String(address.port)}, not ${text}: from elsewhere, use ` +
+      `\`ssh -L ${String(address.port || 8090)}:127.0.0.1:${String(address.port || 8090)} HOST\`.`,
+  );
 }
 
 function parseContext(text: string): string {

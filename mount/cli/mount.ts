@@ -23,6 +23,7 @@ export const mountVerb = defineVerb({
   examples: [
     ['mount s3://images/prod /mnt', 'credentials and server from the AWS_* environment or files'],
     ['mount file:///srv/images /mnt --cache-size 20G', 'keep at most 20 GiB of chunks'],
+    ['mount s3://images/prod /mnt --dashboard 127.0.0.1:8090', 'with a page in the browser; its address is printed'],
     ['mount s3://images/prod /mnt --read-only --allow-other', 'snapshots only, for every user'],
   ],
   options: (program) =>
@@ -62,10 +63,10 @@ async function serveHere(settings: MountSettings, context: VerbContext): Promise
     echo: (line) => context.output.streams.stderr.write(`${line}\n`),
   });
   const stateDirectory = opened.live.parts.stateDirectory;
-  const { degraded, survivable } = opened;
+  const { degraded, survivable, dashboard } = opened;
   await report(
     settings,
-    { daemonPid: process.pid, supervisorPid: null, stateDirectory, degraded, survivable },
+    { daemonPid: process.pid, supervisorPid: null, stateDirectory, degraded, survivable, dashboard },
     context,
   );
   await runUntilEnd(opened);
@@ -84,6 +85,7 @@ async function report(settings: MountSettings, outcome: Outcome, context: VerbCo
   const readiness = { mainPid: outcome.supervisorPid, status: `${repository} is mounted on ${mountpoint}` };
   const failure = await tellServiceManager(readiness, environment);
   if (failure !== undefined) output.note(`The service manager could not be told that the mount is ready: ${failure}.`);
+  if (outcome.dashboard !== null) output.note(`The dashboard: ${outcome.dashboard}`);
   if (outcome.degraded) {
     output.note(
       'The store does not answer: images that are local work, others wait for it. `lazydisk status` says when it is back.',

@@ -18,16 +18,14 @@ import { chunkSource } from '../../lib/repository/chunk-source.js';
 import { openRepository } from '../../lib/repository/repository.js';
 import type { StoredRepository } from '../../lib/repository/stored-repository.js';
 import type { Driver } from '../fuse/driver.js';
-import type { Log } from '../../lib/util/log.js';
-import { createKernelDriver, type Succession } from '../fuse/kernel-driver.js';
+import { ReadTimes } from '../dashboard/read-times.js';
+import type { Dashboard } from '../dashboard/serve.js';
 import { clearStaleMount } from '../fuse/mount-table.js';
-import { parseFeatures } from '../fuse/protocol/init.js';
-import { createNativeDriver } from '../fuse/native-driver.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { serveMetrics } from '../metrics/serve.js';
 import { currentBootId } from '../service/boot-id.js';
 import { EarlyLog } from '../service/early-log.js';
-import { closeAll, openMount, type Closer, type LiveMount } from '../service/daemon.js';
+import { closeAll, openMount, type Closer } from '../service/daemon.js';
 import type { OpenedMount, Supervised } from '../service/daemon-process.js';
 import { DaemonSuccession } from '../service/daemon-succession.js';
 import { makePrivateFolder } from '../service/files.js';
@@ -37,15 +35,14 @@ import type { Registry } from '../service/registry.js';
 import type { MountSettings } from '../service/settings.js';
 import { LOG_NAME, refreshStateDirectory, type StateDirectory } from '../service/state-directory.js';
 import { lockState } from '../service/state-lock.js';
+import type { OutcomeHistory } from '../tree/outcomes.js';
 import { createTree } from '../tree/tree.js';
 import { controlCommands } from './control-commands.js';
+import { createDriver } from './driver.js';
 import { cacheDirectoryOf, chooseState, type ChosenState } from './mount-state.js';
 import { environmentWith } from './store-environment.js';
 import { stackStore, type StackedStore } from './store-stack.js';
 import { programVersion } from './version.js';
-
-/** Environment variable with the FUSE features to do without (mount/fuse/protocol/init.ts). */
-const WITHOUT_VARIABLE = 'LAZYDISK_FUSE_WITHOUT';
 
 /** How long the end waits for the store to take back locks: it must end also when the store is away. */
 const CLOSE_TIMEOUT_MS = 10_000;
@@ -110,8 +107,8 @@ export async function openMountFromSettings(
     succession?.opened(database, log.path);
     protectProcess(log);
     const parts = { settings, registry, environment, supervised, succession, driver, store, chosen, database, metrics };
-    const { live, survivable } = await mountLayers({ ...parts, log, opened, keep });
-    return { live, degraded: chosen.repository === null, survivable, log };
+    const { live, survivable, dashboard } = await mountLayers({ ...parts, log, opened, keep });
+    return { live, degraded: chosen.repository === null, survivable, dashboard, log };
   } catch (error) {
     log?.error('Mounting failed.', { error });
     // mountLayers leaves what it opened to openMount once that has begun: closing twice does nothing.
@@ -139,7 +136,7 @@ interface Parts {
   readonly keep: <T extends { close(): Promise<void> }>(name: string, part: T) => T;
 }
 
-async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable: boolean }> {
+async function mountLayers(parts: Parts): Promise<Pick<OpenedMount, 'live' | 'survivable' | 'dashboard'>> {
   const { settings, registry, environment, supervised, succession, driver, store, chosen, database } = parts;
   const { metrics, log, opened, keep } = parts;
   const state = await refreshStateDirectory(chosen.state, chosen.identity);
@@ -184,6 +181,8 @@ async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable:
   if (chosen.repository !== null) lookAhead(repository, catalogue, settings);
   const flats = keep('flat files', await FlatFiles.open(join(cacheDirectory, 'flat')));
   keep('catalogue', { close: () => catalogue.close(CLOSE_TIMEOUT_MS) });
+  const takesOver = supervised !== undefined && supervised.connection !== null;
+  const readTimes = new ReadTimes();
   const tree = await createTree({
     catalogue,
     database,
@@ -192,7 +191,13 @@ async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable:
     driver,
     store: store.counted,
     log,
-    observer: metrics?.events,
+    observer: {
+      read: (durationMs) => {
+        metrics?.events.read(durationMs);
+        readTimes.add(durationMs);
+      },
+      command: (outcome) => metrics?.events.command(outcome),
+    },
     options: {
       uid: settings.uid,
       gid: settings.gid,
@@ -215,15 +220,23 @@ async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable:
       stateDirectory: state.path,
       cacheDirectory,
     };
-    const takesOver = supervised !== undefined && supervised.connection !== null;
     keep('metrics', await serveMetrics({ address: settings.metrics, metrics, sources, takesOver, log }));
+  }
+  const commands = controlCommands(tree);
+  let dashboard: Dashboard | undefined;
+  if (settings.dashboard !== null) {
+    const { serveDashboard } = await import('../dashboard/serve.js');
+    const activity = (): OutcomeHistory => tree.commands.history();
+    const shown = { identity: settings, catalogue, mirror, driver, activity, commands, readTimes };
+    const served = { address: settings.dashboard, stateDirectory: state.path, takesOver, log };
+    dashboard = keep('dashboard', await serveDashboard({ ...shown, ...served }));
   }
   const closers = opened.splice(0); // from here on they are openMount's
   const live = await openMount({
     stack: {
       driver,
       fileSystem: tree.fileSystem,
-      commands: controlCommands(tree),
+      commands,
       running: () => tree.commands.running(),
       closers,
     },
@@ -241,7 +254,7 @@ async function mountLayers(parts: Parts): Promise<{ live: LiveMount; survivable:
     registry,
     log,
   });
-  return { live, survivable: succession?.isSecured === true };
+  return { live, survivable: succession?.isSecured === true, dashboard: dashboard?.url ?? null };
 }
 
 function identityOf(settings: MountSettings, state: StateDirectory, driver: string) {
@@ -254,22 +267,6 @@ function identityOf(settings: MountSettings, state: StateDirectory, driver: stri
     daemonPid: process.pid,
     readOnly: settings.readOnly,
   };
-}
-
-function createDriver(
-  { driver, workers, timeoutMs }: MountSettings,
-  environment: NodeJS.ProcessEnv,
-  log: Log,
-  succession: Succession | undefined,
-): Driver {
-  return driver === 'kernel'
-    ? createKernelDriver({
-        workers: workers ?? undefined,
-        log,
-        without: parseFeatures(environment[WITHOUT_VARIABLE] ?? ''),
-        succession,
-      })
-    : createNativeDriver({ outageMs: timeoutMs, log });
 }
 
 /** The repository on the view of the store that waits as long as guests are to wait. The marker is known: no request. */

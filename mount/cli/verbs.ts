@@ -1,6 +1,7 @@
 /** The verbs, in the order in which `lazydisk --help` shows them. */
 import { cloneVerb } from './clone.js';
 import { commitVerb } from './commit.js';
+import { dashboardVerb } from './dashboard.js';
 import { deleteVerb } from './delete.js';
 import { diffVerb } from './diff.js';
 import { exportVerb } from './export.js';
@@ -47,6 +48,7 @@ export const VERBS: readonly Verb[] = [
   hydrateVerb,
   profileVerb,
   statusVerb,
+  dashboardVerb,
   flattenVerb,
   restartVerb,
   unmountVerb,

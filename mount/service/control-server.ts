@@ -16,15 +16,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { setTimeout as delay } from 'node:timers/promises';
 import { LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
-import {
-  BODY_LIMIT_BYTES,
-  httpStatusOf,
-  REQUESTS,
-  toWire,
-  type ControlCommands,
-  type RequestBody,
-  type RequestName,
-} from './control-protocol.js';
+import { httpStatusOf, REQUESTS, toWire, type ControlCommands, type RequestName } from './control-protocol.js';
+import { checkedBody, readJsonBody } from './request-body.js';
 import { withSocketPath } from './socket-path.js';
 
 export class ControlServer {
@@ -107,7 +100,7 @@ async function perform(request: IncomingMessage, commands: ControlCommands): Pro
   }
   if (request.method === 'POST') {
     const name = path.slice(1);
-    if (isRequestName(name)) return (await post(name, await readJson(request), commands)) ?? {};
+    if (isRequestName(name)) return (await post(name, await readJsonBody(request), commands)) ?? {};
   }
   throw new LazydiskError('USAGE', `The control API has no ${request.method ?? '?'} ${path}.`);
 }
@@ -115,70 +108,42 @@ async function perform(request: IncomingMessage, commands: ControlCommands): Pro
 async function post(name: RequestName, body: unknown, commands: ControlCommands): Promise<unknown> {
   switch (name) {
     case 'commit': {
-      const { image, ...wish } = checked(name, body);
+      const { image, ...wish } = checkedBody(name, body);
       return await commands.commit(image, wish);
     }
     case 'begin-commit': {
-      const { image, ...wish } = checked(name, body);
+      const { image, ...wish } = checkedBody(name, body);
       return await commands.beginCommit(image, wish);
     }
     case 'clone': {
-      const { image, newImage, ...options } = checked(name, body);
+      const { image, newImage, ...options } = checkedBody(name, body);
       return await commands.clone(image, newImage, options);
     }
     case 'revert': {
-      const { image, number } = checked(name, body);
+      const { image, number } = checkedBody(name, body);
       return await commands.revert(image, number);
     }
     case 'unlock':
-      return await commands.unlock(checked(name, body).image);
+      return await commands.unlock(checkedBody(name, body).image);
     case 'keep-flat': {
-      const { image, number } = checked(name, body);
+      const { image, number } = checkedBody(name, body);
       return await commands.keepFlat(image, number);
     }
     case 'drop-flat': {
-      const { image, number } = checked(name, body);
+      const { image, number } = checkedBody(name, body);
       return await commands.dropFlat(image, number);
     }
     case 'hydrate': {
-      const { image, number } = checked(name, body);
+      const { image, number } = checkedBody(name, body);
       return await commands.hydrate(image, number);
     }
     case 'record-profile':
-      return await commands.recordProfile(checked(name, body).image);
+      return await commands.recordProfile(checkedBody(name, body).image);
     case 'unmount':
-      checked(name, body);
+      checkedBody(name, body);
       return await commands.unmount();
     case 'restart':
-      return await commands.restart(checked(name, body).program);
-  }
-}
-
-function checked<Name extends RequestName>(name: Name, body: unknown): RequestBody<Name> {
-  const parsed = REQUESTS[name].safeParse(body);
-  if (parsed.success) return parsed.data as RequestBody<Name>;
-  const issue = parsed.error.issues[0];
-  throw new LazydiskError(
-    'USAGE',
-    `The body of ${name} is wrong at "${issue?.path.join('.') ?? ''}": ${issue?.message ?? 'not valid'}.`,
-  );
-}
-
-async function readJson(request: IncomingMessage): Promise<unknown> {
-  const parts: Buffer[] = [];
-  let length = 0;
-  for await (const part of request as AsyncIterable<Buffer>) {
-    length += part.length;
-    if (length > BODY_LIMIT_BYTES) {
-      throw new LazydiskError('TOO_LARGE', `A control request has at most ${String(BODY_LIMIT_BYTES)} bytes.`);
-    }
-    parts.push(part);
-  }
-  if (length === 0) return {};
-  try {
-    return JSON.parse(Buffer.concat(parts).toString('utf8'));
-  } catch (error) {
-    throw new LazydiskError('USAGE', 'The body of a control request must be JSON.', { cause: error });
+      return await commands.restart(checkedBody(name, body).program);
   }
 }
 

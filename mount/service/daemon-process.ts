@@ -30,6 +30,8 @@ export interface OpenedMount {
   readonly degraded: boolean;
   /** Whether another daemon can take over when this one dies. */
   readonly survivable: boolean;
+  /** Address of the dashboard, with its token; null: there is none. */
+  readonly dashboard: string | null;
   readonly log: Log & { close(): void };
 }
 
@@ -68,9 +70,12 @@ export async function runDaemonProcess(open: MountOpener): Promise<void> {
     leave(1, 'kill');
     return;
   }
-  const { live, degraded, survivable, log } = opened;
+  const { live, degraded, survivable, dashboard, log } = opened;
   const { stateDirectory } = live.parts;
-  await link.tell({ kind: 'ready', outcome: { daemonPid: process.pid, stateDirectory, degraded, survivable } });
+  await link.tell({
+    kind: 'ready',
+    outcome: { daemonPid: process.pid, stateDirectory, degraded, survivable, dashboard },
+  });
   link.relax(() => {
     log.warn('The supervisor is gone: the mount goes on, and will end with this daemon.');
   });

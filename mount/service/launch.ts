@@ -35,6 +35,7 @@ const messageSchema = z.discriminatedUnion('kind', [
       stateDirectory: z.string(),
       degraded: z.boolean(),
       survivable: z.boolean(),
+      dashboard: z.string().nullable(),
     }),
   }),
   z.object({ kind: z.literal('failed'), error: z.unknown() }),

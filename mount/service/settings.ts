@@ -33,6 +33,11 @@ export const mountSettingsSchema = z.strictObject({
   maxUploadBytesPerSecond: z.int().positive().nullable(),
   /** What is done with boot profiles (ProfileMode). */
   profile: z.enum(['auto', 'replay', 'off']),
+  /** Where the dashboard is served, a loopback address; null: nowhere. */
+  dashboard: z
+    .object({ host: z.string(), port: z.int().min(0).max(65_535) })
+    .nullable()
+    .default(null),
   driver: z.enum(['kernel', 'fuse-native']),
   /** Of the kernel driver; null: by the machine. */
   workers: z.int().min(1).max(64).nullable(),

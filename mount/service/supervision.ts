@@ -77,4 +77,6 @@ export interface DaemonOutcome {
   readonly degraded: boolean;
   /** Whether another daemon can take over when this one dies. */
   readonly survivable: boolean;
+  /** Address of the dashboard, with its token; null: there is none. */
+  readonly dashboard: string | null;
 }

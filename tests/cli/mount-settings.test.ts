@@ -44,6 +44,7 @@ test('without options everything has the value that the help says', async () => 
     maxFillBytesPerSecond: null,
     maxUploadBytesPerSecond: null,
     profile: 'auto',
+    dashboard: null,
     driver: 'kernel',
     workers: null,
     readOnly: false,

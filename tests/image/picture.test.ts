@@ -1,7 +1,8 @@
 /** Pictures of images: which state a chunk is in, what a cell shows of many, and that taking one changes nothing. */
 import { expect, test } from '@jest/globals';
 
-import { CHUNK_STATES, chunksPerCell, orderCells, SHARE_SHIFT, takePicture } from '../../lib/image/picture.js';
+import { CHUNK_STATES, SHARE_SHIFT } from '../../lib/image/picture-cells.js';
+import { chunksPerCell, orderCells, takePicture } from '../../lib/image/picture.js';
 import type { ImagePicture, PictureSubject } from '../../lib/image/picture.js';
 import { DATA, NO_CUT, STATES_PER_FLAG, ZERO } from '../../lib/image/plane.js';
 import { FIRST_SLOT, SLOT_UNKNOWN, SLOT_ZERO } from '../../lib/mirror/api.js';

@@ -29,6 +29,7 @@ function settings(mountpoint = folder): MountSettings {
     maxFillBytesPerSecond: null,
     maxUploadBytesPerSecond: null,
     profile: 'off',
+    dashboard: null,
     workers: 4,
     readOnly: false,
     allowOther: false,
@@ -54,7 +55,10 @@ function launchCode(code: string, mountpoint?: string, deadlineMs?: number) {
   return launch(settings(mountpoint), { program, errorFile, ...(deadlineMs === undefined ? {} : { deadlineMs }) });
 }
 
-const READY = `process.send({kind: 'ready', outcome: {daemonPid: 7, stateDirectory: '/s', degraded: true, survivable: true}})`;
+const READY = `process.send({
+  kind: 'ready',
+  outcome: {daemonPid: 7, stateDirectory: '/s', degraded: true, survivable: true, dashboard: 'http://127.0.0.1:1/'}
+})`;
 
 test('the supervisor gets the settings, a session of its own and more threads, and its outcome comes back', async () => {
   const facts = join(folder, 'facts');
@@ -75,7 +79,15 @@ test('the supervisor gets the settings, a session of its own and more threads, a
     threads: '16',
   });
   const { supervisorPid } = outcome;
-  expect(outcome).toEqual({ daemonPid: 7, supervisorPid, stateDirectory: '/s', degraded: true, survivable: true });
+  const dashboard = 'http://127.0.0.1:1/';
+  expect(outcome).toEqual({
+    daemonPid: 7,
+    supervisorPid,
+    stateDirectory: '/s',
+    degraded: true,
+    survivable: true,
+    dashboard,
+  });
 });
 
 test('a failure of the daemon arrives as the error that it was, even when it dies at once', async () => {

@@ -9,7 +9,7 @@ declare -A needs=(
   [python3]=python3 [qemu-nbd]=qemu-utils [xz]=xz-utils [zstd]=zstd
   [extlinux]=extlinux [sfdisk]=fdisk [mke2fs]=e2fsprogs [e2fsck]=e2fsprogs [setpriv]=util-linux [losetup]=mount
   [groff]=groff-base [zsh]=zsh [lintian]=lintian
-  [fusermount3]=fuse3 [systemd-analyze]=systemd
+  [fusermount3]=fuse3 [systemd-analyze]=systemd [chromium]=chromium
   [libvirtd]=libvirt-daemon [virsh]=libvirt-clients [virt-install]=virtinst
   [promtool]=prometheus
 )
