@@ -117,6 +117,8 @@ export interface FileSystem {
   makeOther(parent: number, name: string, caller: Caller): Promise<never>;
 
   open(node: number, flags: OpenFlags, caller: Caller): Promise<Opened>;
+  /** Counts opens that a file system before this one has answered with `handle`; each will be released here. Never rejects. */
+  adopt?(node: number, handle: number, opens: number): Promise<void>;
   /** Always full up to the end of the file. The buffer is handed over; a sub-range of a larger one is fine. */
   read(node: number, handle: number, offset: number, lengthBytes: number, caller: Caller): Promise<Uint8Array>;
   /** All bytes or an error. `bytes` belongs to the callee. */

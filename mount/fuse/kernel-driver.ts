@@ -11,6 +11,7 @@
  */
 import { closeSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
 import { connectionOf, mountDevice, resendRequests, type Connection, type MountedDevice } from './device.js';
@@ -35,6 +36,8 @@ import { COUNT_FORWARDED, COUNT_READ_BYTES, COUNT_READS, COUNT_WRITE_BYTES, COUN
  */
 const LEAST_WORKERS = 8;
 const MOST_WORKERS = 64;
+/** How long who waits for requests to be served waits for what is open to be found again. */
+const ADOPT_MS = 500;
 
 export interface KernelDriverSettings {
   /** Threads; as many as there are cores by default, and at least eight. */
@@ -83,6 +86,12 @@ export function createKernelDriver(settings: KernelDriverSettings): KernelDriver
 
 function defaultWorkers(): number {
   return Math.min(Math.max(LEAST_WORKERS, availableParallelism()), MOST_WORKERS);
+}
+
+/** Before the first request is served, unless that takes long: what comes late is open until the mount ends. */
+async function adoptOpens(fileSystem: FileSystem, opens: OpenRecords): Promise<void> {
+  const adopting = [...opens.earlierOpens()].map(({ node, handle, count }) => fileSystem.adopt?.(node, handle, count));
+  if (adopting.length > 0) await Promise.race([Promise.all(adopting), delay(ADOPT_MS, undefined, { ref: false })]);
 }
 
 class Kernel implements KernelDriver {
@@ -138,6 +147,7 @@ class Kernel implements KernelDriver {
     if (this.mount !== undefined) throw new LazydiskError('CONFLICT', 'A driver serves one mount in its life.');
     this.mount = new OwnMount(mounted.device, this.log);
     const { requests, opens } = await this.openRecords(mounted);
+    if (opens !== undefined) await adoptOpens(fileSystem, opens);
     const replies = new Replies(mounted.descriptor, this.log);
     const trouble = new TroubleLog(this.log);
     const passthrough = new Passthrough(backingFiles(mounted), this.log, opens);

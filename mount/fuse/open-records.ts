@@ -1,6 +1,7 @@
 /**
- * In which mode the kernel has each open file of a mount, kept for the daemon that may have to serve on: the kernel refuses
- * to mix modes, and does not tell them (passthrough.ts).
+ * How the kernel has each open file of a mount, kept for the daemon that may have to serve on: in which mode (the kernel refuses
+ * to mix modes, and does not tell them: passthrough.ts), and how often under which handle, so that the file system goes on
+ * counting who has a disk open.
  *
  * A change is kept before the reply that shows it to the kernel, but for a release, which is kept after it: so a daemon that
  * dies in between leaves a count that is too high, never one that is too low.
@@ -11,7 +12,15 @@ import type { RecordDatabase } from './request-records.js';
 export interface OpenNode {
   /** Under which the kernel knows the file that it reads by itself; null: it asks us. */
   readonly backingId: number | null;
-  readonly opens: number;
+  /** How often, by the handle that was answered. None is 0. */
+  readonly opens: Readonly<Record<number, number>>;
+}
+
+/** Opens of one node under one handle. */
+export interface Opens {
+  readonly node: number;
+  readonly handle: number;
+  readonly count: number;
 }
 
 export class OpenRecords {
@@ -31,6 +40,12 @@ export class OpenRecords {
       earlier.set(Number(key.slice(prefix.length)), JSON.parse(value.toString()) as OpenNode);
     }
     return new OpenRecords(database, prefix, earlier);
+  }
+
+  /** What the file system is to be told of the daemon before this one. */
+  *earlierOpens(): Generator<Opens> {
+    for (const [node, { opens }] of this.earlier)
+      for (const [handle, count] of Object.entries(opens)) yield { node, handle: Number(handle), count };
   }
 
   /** Keeps how a node is open now; undefined: it is not. One change after the other, in the order of the calls. */

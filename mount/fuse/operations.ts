@@ -76,7 +76,7 @@ export class Operations {
           if (answerTo(error).name !== 'EEXIST') throw error;
           const attributes = await fileSystem.lookup(node, operation.name, caller);
           const opened = await fileSystem.open(attributes.node, operation.flags, caller);
-          await this.passthrough.opened(attributes.node, undefined);
+          await this.passthrough.opened(attributes.node, opened.handle, undefined);
           return encodeCreated(attributes, opened);
         });
       case 'rmdir':
@@ -110,7 +110,7 @@ export class Operations {
       case 'create': {
         const { name, mode, flags } = operation;
         const { attributes, opened } = await fileSystem.create(node, name, mode, flags, caller);
-        if (!opened.directIo) await this.passthrough.opened(attributes.node, undefined);
+        if (!opened.directIo) await this.passthrough.opened(attributes.node, opened.handle, undefined);
         return encodeCreated(attributes, opened);
       }
       case 'make-other':
@@ -129,7 +129,7 @@ export class Operations {
       case 'open': {
         const opened = await fileSystem.open(node, operation.flags, caller);
         if (opened.directIo) return encodeOpened(opened);
-        const backingId = await this.passthrough.opened(node, opened.backing);
+        const backingId = await this.passthrough.opened(node, opened.handle, opened.backing);
         return backingId === undefined ? encodeOpened(opened) : encodeOpenedPassthrough(opened, backingId);
       }
       case 'read': {
@@ -178,7 +178,7 @@ export class Operations {
 
   /** Nobody waits for a release: it goes on after the answer. */
   private release(node: number, handle: number): void {
-    if (handle < FIRST_CONTROL_HANDLE) setImmediate(() => this.passthrough.released(node));
+    if (handle < FIRST_CONTROL_HANDLE) setImmediate(() => this.passthrough.released(node, handle));
     this.fileSystem.release(node, handle).catch((error: unknown) => {
       this.log.error(`fuse: closing node ${String(node)} failed: ${messageOf(error)}`);
     });

@@ -59,22 +59,22 @@ export class Passthrough {
     this.nodes = new Map(records?.earlier);
   }
 
-  /** Counts an open of a node; the id to answer with, or undefined: to be served as ever. Never rejects. */
-  async opened(node: number, backing: number | undefined): Promise<number | undefined> {
+  /** Counts an open of a node under a handle; the id to answer with, or undefined: to be served as ever. Never rejects. */
+  async opened(node: number, handle: number, backing: number | undefined): Promise<number | undefined> {
     const known = this.nodes.get(node);
     const backingId =
       known?.backingId ?? (known === undefined && backing !== undefined ? this.register(backing) : null);
-    const open = { backingId, opens: (known?.opens ?? 0) + 1 };
+    const open = { backingId, opens: { ...known?.opens, [handle]: (known?.opens[handle] ?? 0) + 1 } };
     this.nodes.set(node, open);
     await this.keep(node, open);
     return backingId ?? undefined;
   }
 
   /** To be called when the kernel has the answer to the release. */
-  released(node: number): void {
+  released(node: number, handle: number): void {
     const known = this.nodes.get(node);
     if (known === undefined) return;
-    const open = known.opens > 1 ? { ...known, opens: known.opens - 1 } : undefined;
+    const open = withoutOne(known, handle);
     if (open === undefined) this.nodes.delete(node);
     else this.nodes.set(node, open);
     void this.keep(node, open);
@@ -103,4 +103,11 @@ export class Passthrough {
       return null;
     }
   }
+}
+
+/** undefined: it was the last open. */
+function withoutOne({ backingId, opens }: OpenNode, handle: number): OpenNode | undefined {
+  const { [handle]: count = 0, ...others } = opens;
+  const left = count > 1 ? { ...others, [handle]: count - 1 } : others;
+  return Object.keys(left).length === 0 ? undefined : { backingId, opens: left };
 }

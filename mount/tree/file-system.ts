@@ -104,6 +104,11 @@ export class TreeFileSystem implements FileSystem {
     return served(this.#bind(node, target).open?.(flags, caller));
   }
 
+  async adopt(node: number, handle: number, opens: number): Promise<void> {
+    const target = this.tree.ids.targetOf(node);
+    if (target !== undefined) await this.#bind(node, target).adopt?.(handle, opens);
+  }
+
   async read(node: number, handle: number, offset: number, lengthBytes: number, caller: Caller): Promise<Uint8Array> {
     return served(this.#node(node, 'read').read?.(handle, offset, lengthBytes, caller));
   }

@@ -5,9 +5,10 @@
  * `openForWriting`, `expose`) and each release is told back, once and in the reverse order. Requests on an open disk find it
  * here without asking the catalogue, so that they depend on nothing but the disk.
  *
- * A request on a node that is not open here comes from a descriptor of an earlier daemon, whose opens nobody counted. The
- * disk is then adopted: opened once as that handle says and kept open until the end of the mount, because nobody can know
- * which release is the last. A head that was adopted can't be reverted before the next mount.
+ * Opens of an earlier daemon are told as opens at the start (mount/fuse/open-records.ts). A request on a node that is not open
+ * here all the same comes from one that could not be counted. The disk is then adopted: opened once as that handle says and
+ * kept open until the end of the mount, because nobody can know which release is the last. A head that was adopted can't be
+ * reverted before the next mount.
  */
 import type { Disk, Head } from '../../lib/image/api.js';
 import { hasCode, messageOf } from '../../lib/util/errors.js';

@@ -97,6 +97,24 @@ describeTakeover('the death of a daemon', () => {
     expect((await readRange(mounted.path(name, `${String(number)}.raw`), 4096, 6)).toString()).toBe('before');
   }, 60_000);
 
+  // S33, S56
+  test('is forgotten with the last close: what was open counts as open until then, idle or not, and no longer', async () => {
+    const { env } = mounted.repository;
+    const revert = () => lazydisk(['revert', mounted.mountpoint, name], { env });
+    const [idle, working] = [await open(mounted.path(name), 'r'), await open(mounted.path(name), 'r+')];
+    await working.write('to be thrown away', 4096);
+    const former = await mounted.killDaemon();
+    await successor(mounted, former);
+    expect(await revert()).toMatchObject({ status: 4, stderr: expect.stringContaining('is open') });
+    await working.write('more of it', 8192);
+    await working.close();
+    expect(await revert()).toMatchObject({ status: 4, stderr: expect.stringContaining('is open') });
+    await idle.close();
+    await waitFor('the last close has come', async () => (await revert()).status === 0);
+    expect((await readRange(mounted.path(name), 4096, 17)).toString()).not.toBe('to be thrown away');
+    expect((await mounted.imageStatus(name)).dirtyBytes).toBe(0);
+  }, 60_000);
+
   // S56
   test('under a command: its writer gets EIO, it is not run again, and the next one is', async () => {
     const { env } = mounted.repository;

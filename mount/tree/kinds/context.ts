@@ -69,6 +69,8 @@ export interface TreeNode {
   write?(handle: number, offset: number, bytes: Uint8Array, caller: Caller): Promise<void>;
   flush?(handle: number, caller: Caller): Promise<void>;
   release?(handle: number): Promise<void>;
+  /** Counts opens under a daemon before this one. Never rejects. */
+  adopt?(handle: number, opens: number): Promise<void>;
   fsync?(handle: number, caller: Caller): Promise<void>;
   allocate?(mode: AllocateMode, offset: number, lengthBytes: number, caller: Caller): Promise<void>;
   seek?(offset: number, whence: Whence, caller: Caller): Promise<number>;

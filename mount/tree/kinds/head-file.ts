@@ -7,6 +7,7 @@
  */
 import type { Head } from '../../../lib/image/api.js';
 import { MAX_IMAGE_BYTES } from '../../../lib/format/geometry.js';
+import { messageOf } from '../../../lib/util/errors.js';
 import { FsError } from '../../fuse/errno.js';
 import type {
   AllocateMode,
@@ -77,6 +78,20 @@ export class HeadFile implements TreeNode {
       }
     }
     return { handle: flags.write ? WRITE_HANDLE : READ_HANDLE, directIo: false, keepCache: true, noFlush: true };
+  }
+
+  /** What can't be counted (the content has gone) is adopted by its first request, or refused. */
+  async adopt(handle: number, opens: number): Promise<void> {
+    const { signal } = new AbortController();
+    try {
+      for (let open = 0; open < opens; open++)
+        await this.tree.disks.open(this.node, await this.#find(signal), modeOf(handle), signal);
+    } catch (error) {
+      this.tree.log.warn('Who had a disk open under the daemon before this one could not be counted.', {
+        image: this.target.image,
+        reason: messageOf(error),
+      });
+    }
   }
 
   async read(handle: number, offset: number, lengthBytes: number, caller: Caller): Promise<Uint8Array> {
