@@ -29,7 +29,7 @@ export const statusVerb = defineVerb({
       .option('command', { type: 'string', describe: 'id of a command: what became of it', conflicts: 'image' })
       .option('watch', {
         type: 'boolean',
-        default: false,
+        // No default: one would conflict with every image.
         conflicts: ['image', 'command'],
         describe: 'on a terminal: a live table of what is open or written here, without asking the store',
       }),
@@ -41,7 +41,7 @@ export const statusVerb = defineVerb({
       'it tells about a mount; `list` tells about a repository',
     );
     const client = new ControlClient(mount.socket);
-    if (watch && output.streams.stdout.isTTY === true && !output.json) {
+    if (watch === true && output.streams.stdout.isTTY === true && !output.json) {
       await watchMount(client, output.streams.stdout);
     } else if (command !== undefined) {
       output.result(await client.command(command), describe);
