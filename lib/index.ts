@@ -24,6 +24,7 @@ export { randomId } from './format/checksums.js';
 export type { RepositoryMarker } from './format/marker.js';
 export type { RandomId } from './format/references.js';
 export type { ParentReference, SnapshotRecord } from './format/snapshot-record.js';
+export type { Tag } from './format/tag.js';
 export type { WriterLock } from './format/writer-lock.js';
 
 // Stores: bytes by key. A program may bring its own ObjectStore.
@@ -46,7 +47,16 @@ export type {
 export { initRepository, openRepository, upgradeRepository, type InitOptions } from './repository/repository.js';
 export { importImage, type ImportOptions, type ImportResult } from './repository/import.js';
 export { exportImage, type ExportOptions, type ExportResult } from './repository/export.js';
-export { describeImages, type ImageDescription, type SnapshotDescription } from './repository/describe.js';
+export {
+  describeImages,
+  type ImageDescription,
+  type SnapshotDescription,
+  type TagDescription,
+} from './repository/describe.js';
+export { dropTag, moveTag, taggedNumber, tagNames } from './repository/tags.js';
+export { diffSnapshots, type DiffExtent, type DiffOptions, type SnapshotDiff } from './repository/diff.js';
+export { forget, planForget, type ForgetPlan } from './repository/forget.js';
+export type { RetentionPolicy } from './repository/retention.js';
 export { cloneSnapshot, type CloneOptions } from './repository/clone.js';
 export { verifyRepository, type Damage, type VerifyOptions, type VerifyReport } from './repository/verify.js';
 export {

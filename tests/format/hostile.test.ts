@@ -15,6 +15,7 @@ import { decodeMarker, encodeMarker } from '../../lib/format/marker.js';
 import { decodeBootProfile, encodeBootProfile } from '../../lib/format/profile.js';
 import { decodeSegmentFooter, decodeSegmentHeader, decodeSegmentIndex } from '../../lib/format/segment.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord } from '../../lib/format/snapshot-record.js';
+import { decodeTag, encodeTag } from '../../lib/format/tag.js';
 import { decodeTombstone, encodeTombstone } from '../../lib/format/tombstone.js';
 import { decodeTreeNode, encodeTreeNode, MAX_NODE_BYTES } from '../../lib/format/tree-node.js';
 import { decodeWriterLock, encodeWriterLock } from '../../lib/format/writer-lock.js';
@@ -54,6 +55,10 @@ const documents: Record<string, { decode: (bytes: Uint8Array) => Buffer; real: B
         NAME,
       ),
     ],
+  },
+  tag: {
+    decode: (bytes) => encodeTag(decodeTag(bytes, NAME, 'stable'), NAME),
+    real: [encodeTag({ formatVersion: 1, tag: 'stable', number: 3, commitId: id, timeMs: 1 }, NAME)],
   },
   profile: {
     decode: (bytes) => encodeBootProfile(decodeBootProfile(bytes, NAME), NAME),
