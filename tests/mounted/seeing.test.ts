@@ -140,6 +140,9 @@ describe('a mount as it is seen from outside', () => {
     expect(once).toMatch(/^mountpoint +\//m);
     expect(once).not.toContain('\u001b');
     expect(await lazydiskJson(['status', mounted.mountpoint, '--watch'])).toMatchObject({ health: 'ok' });
+    expect(await lazydiskJson(['status', mounted.mountpoint, name])).toMatchObject({ image: name });
+    const both = await lazydisk(['status', mounted.mountpoint, name, '--watch']);
+    expect([both.status, both.stderr]).toEqual([2, expect.stringContaining('watch and image are mutually exclusive')]);
   });
 
   const onKernelDriver = testDriver === 'kernel' ? test : test.skip;
