@@ -90,7 +90,9 @@ function defaultWorkers(): number {
 
 /** Before the first request is served, unless that takes long: what comes late is open until the mount ends. */
 async function adoptOpens(fileSystem: FileSystem, opens: OpenRecords): Promise<void> {
-  const adopting = [...opens.earlierOpens()].map(({ node, handle, count }) => fileSystem.adopt?.(node, handle, count));
+  const adopting = [...opens.earlierOpens()].map(async ({ node, handle, count }) => {
+    await fileSystem.adopt?.(node, handle, count);
+  });
   if (adopting.length > 0) await Promise.race([Promise.all(adopting), delay(ADOPT_MS, undefined, { ref: false })]);
 }
 
