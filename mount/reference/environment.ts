@@ -31,6 +31,8 @@ export const ENVIRONMENT: readonly Variable[] = [
   { name: 'LAZYDISK_NO_SIGN_REQUEST', meaning: '1: the same as --no-sign-request' },
   { name: 'LAZYDISK_ADDRESSING', meaning: 'path, virtual or auto, when --addressing is not given' },
   { name: 'HOME', meaning: 'where .aws is' },
+  { name: 'PATH', meaning: 'where qemu-img, mke2fs, xz and other programs of import and export are looked for' },
+  { name: 'TMPDIR', meaning: 'what import and export need on the local disk for a while (default: /var/tmp)' },
   { name: 'XDG_STATE_HOME', meaning: 'state folders of users other than root (default: ~/.local/state)' },
   { name: 'XDG_RUNTIME_DIR', meaning: 'the register of live mounts of users other than root' },
   { name: 'LAZYDISK_RUNTIME_DIR', meaning: 'the register of live mounts (default: /run/lazydisk)' },
