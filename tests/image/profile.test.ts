@@ -282,8 +282,8 @@ test('the rest of an image is filled some time after its profile has come, not b
   await waitFor('the chunks of the profile are here', () => fetched() >= BOOT.length, { intervalMs: 5 });
   await passed(300);
   expect(fetched()).toBe(BOOT.length);
-  await waitFor('the rest is here', () => fetched() === CHUNKS);
-  expect((await image.status()).needsStore).toBe(false);
+  await waitFor('the rest is here', async () => !(await image.status()).needsStore);
+  expect(fetched()).toBe(CHUNKS);
   await head.conceal(NODE);
   await world.close();
 });
