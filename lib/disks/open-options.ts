@@ -1,4 +1,6 @@
 /** What may be said about a disk that is opened to be imported. */
+import type { Bytes } from '../format/geometry.js';
+import { LazydiskError } from '../util/errors.js';
 import type { Intake } from './image-source.js';
 import type { Checksum } from './input.js';
 
@@ -9,7 +11,18 @@ export interface OpenOptions {
   readonly checksum?: Checksum | undefined;
   /** Also read other files that a container names. */
   readonly follow?: boolean | undefined;
+  /** Size of the file system that a tree of files becomes; only of such. */
+  readonly fileSystemBytes?: Bytes | undefined;
   readonly signal?: AbortSignal | undefined;
   /** How far something is that is read in order. */
   readonly onIntake?: ((intake: Intake) => void) | undefined;
+}
+
+/** USAGE: a disk has its size. */
+export function assertNoSize({ fileSystemBytes }: OpenOptions, name: string): void {
+  if (fileSystemBytes === undefined) return;
+  throw new LazydiskError(
+    'USAGE',
+    `${name} is a disk and has its size; --size is for trees of files. Import it, then \`lazydisk clone --size\`.`,
+  );
 }

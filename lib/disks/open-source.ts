@@ -11,11 +11,12 @@ import type { Bytes } from '../format/geometry.js';
 import { errnoOf, LazydiskError, messageOf } from '../util/errors.js';
 import { ContainerSource, type Ground } from './container-source.js';
 import { FileSource, sizeOf } from './file-source.js';
+import { isOciLayout, openTree } from './file-system-source.js';
 import { openHttp } from './http-input.js';
 import { changedError, type ImageSource } from './image-source.js';
 import { hashed, streamInput, taken, type Checksum } from './input.js';
-import type { OpenOptions } from './open-options.js';
-import { openInput, tarError } from './open-input.js';
+import { assertNoSize, type OpenOptions } from './open-options.js';
+import { openInput } from './open-input.js';
 import { readContainer } from './qemu.js';
 import { recogniseEnd, recogniseStart, SIGNATURE_BYTES, type Recognised } from './signatures.js';
 
@@ -50,7 +51,10 @@ async function openFile(path: string, options: OpenOptions): Promise<ImageSource
   });
   try {
     const stat = await file.stat({ bigint: true });
-    if (stat.isDirectory()) throw new LazydiskError('USAGE', `${path} is a folder; a disk image was expected.`);
+    if (stat.isDirectory()) {
+      await file.close();
+      return await openFolder(path, options);
+    }
     if (stat.isFIFO() || stat.isCharacterDevice() || stat.isSocket()) {
       return await openInput(streamInput(file.createReadStream(), path), path, null, options);
     }
@@ -59,6 +63,18 @@ async function openFile(path: string, options: OpenOptions): Promise<ImageSource
     await file.close().catch(() => undefined);
     throw error;
   }
+}
+
+async function openFolder(path: string, { format, checksum, fileSystemBytes }: OpenOptions): Promise<ImageSource> {
+  if (format === 'raw') throw new LazydiskError('USAGE', `${path} is a folder; a raw disk image was expected.`);
+  if (checksum !== undefined) throw new LazydiskError('USAGE', `${path} is a folder, and only a file has a checksum.`);
+  if (await isOciLayout(path)) {
+    throw new LazydiskError(
+      'USAGE',
+      `${path} is an OCI image layout; unpack it (\`umoci unpack --image ${path}:TAG bundle\`) and import the folder bundle/rootfs.`,
+    );
+  }
+  return openTree(path, path, fileSystemBytes);
 }
 
 async function openPositioned(
@@ -70,11 +86,11 @@ async function openPositioned(
   const sizeBytes = await sizeOf(stat);
   const modifiedNs = stat.isBlockDevice() ? null : stat.mtimeNs;
   const found = options.format === 'raw' ? ({ kind: 'raw' } as const) : await recognise(file, sizeBytes);
-  if (found.kind === 'packed') {
+  if (found.kind === 'packed' || found.kind === 'tar') {
     const stream = file.createReadStream({ start: 0, highWaterMark: PIECE_BYTES });
     return openInput(streamInput(stream, path), path, sizeBytes, options);
   }
-  if (found.kind === 'tar') throw tarError(path);
+  assertNoSize(options, path);
   // Before any of it is used; that it is changed later shows by its time.
   if (options.checksum !== undefined) await verify(file, path, sizeBytes, options.checksum, options);
   if (found.kind === 'raw') return new FileSource(file, path, sizeBytes, modifiedNs);

@@ -72,7 +72,7 @@ function byProgram(input: Input, name: string, { process: child, ended, end }: S
 }
 
 /** Resolves when the input is at its end and all of it was taken. */
-function feed(input: Input, into: NodeJS.WritableStream): Promise<void> {
+export function feed(input: Input, into: NodeJS.WritableStream): Promise<void> {
   const fed = new Promise<void>((resolve, reject) => {
     pipeline(Readable.from(input, { objectMode: true }), into, (error) => {
       if (error) reject(error);

@@ -4,7 +4,7 @@ import { LazydiskError } from '../../lib/util/errors.js';
 import { parseImageReference } from './image-reference.js';
 import { formatDuration } from './output.js';
 import { ProgressLine, type ProgressState } from './progress.js';
-import { formatSize } from './sizes.js';
+import { formatSize, parseSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
 import { MAX_UPLOAD } from './common-options.js';
 import { defineVerb, interruptible, maxUploadBytesPerSecond, storeTimeoutMs, WHERE } from './verb.js';
@@ -17,6 +17,7 @@ export const importVerb = defineVerb({
     ['import s3://images/prod debian-12.raw debian-12', 'a raw file; holes are skipped'],
     ['import s3://images/prod debian-12.qcow2 debian-12', 'also vmdk, vhdx, vhd and vdi, and raw.xz, .gz, .zst'],
     ['import s3://images/prod https://example.org/debian-12.qcow2 debian-12 --sha256 HEX', 'from a server, checked'],
+    ['import s3://images/prod rootfs.tar.zst tools --size 4G', 'a tree of files becomes an ext4 file system'],
     ['import /mnt debian-12.raw debian-12 --label "June"', 'into the repository of a mount'],
     ['import file:///srv/images - vm < disk.raw', 'from standard input'],
   ],
@@ -27,7 +28,7 @@ export const importVerb = defineVerb({
         type: 'string',
         demandOption: true,
         describe:
-          'disk image (raw, qcow2, vmdk, vhdx, vhd, vdi; also packed by gzip, xz, zstd), block device, or - for stdin',
+          'disk image (raw, qcow2, vmdk, vhdx, vhd, vdi; also packed by gzip, xz, zstd), folder or tar that becomes an ext4, block device, http(s) URL, or - for stdin',
       })
       .positional('image', { type: 'string', demandOption: true, describe: 'name of the image' })
       .option('label', { type: 'string', describe: 'a few words to find the snapshot by' })
@@ -38,6 +39,10 @@ export const importVerb = defineVerb({
       })
       .option('sha256', { type: 'string', describe: 'import nothing unless the file, as it is, has this SHA-256' })
       .option('sha512', { type: 'string', describe: 'the same with SHA-512' })
+      .option('size', {
+        type: 'string',
+        describe: 'size of the ext4 that a folder or tar becomes (default: what fits)',
+      })
       .option('follow', {
         type: 'boolean',
         default: false,
@@ -50,6 +55,7 @@ export const importVerb = defineVerb({
       throw new LazydiskError('USAGE', `import makes the next snapshot, so it takes a name, not ${options.image}.`);
     }
     const checksum = checksumOf(options);
+    const fileSystemBytes = options.size === undefined ? undefined : parseSize(options.size, '--size');
     const { repository: address } = await resolveWhere(options.where, options.endpoint, registry);
     const startedMs = Date.now();
     const progress = new ProgressLine(output, `importing ${reference.image}`);
@@ -73,6 +79,7 @@ export const importVerb = defineVerb({
             format: options.format,
             checksum,
             follow: options.follow,
+            fileSystemBytes,
             onProgress: (state) => {
               progress.update(shown(state));
             },

@@ -212,7 +212,6 @@ describe('an import', () => {
 
   test.each([
     ['a missing file', '/var/tmp/there-is-no-such-file', 'NOT_FOUND'],
-    ['a folder', '/var/tmp', 'USAGE'],
   ])('of %s says so', async (_, path, code) => {
     await expect(importFile(await createWorld(), path)).rejects.toMatchObject({ code });
   });
