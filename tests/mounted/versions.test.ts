@@ -1,5 +1,5 @@
 /**
- * State directories of other versions.
+ * State directories of other versions, and damaged ones.
  *
  * tests/fixtures/state-v1.tar.gz is frozen: `repository` and `state` as the version before local clones and supervisors left them
  * after an orderly unmount. The image `disk` (1 MiB, chunks of 64 KiB) had been imported, written, punched, grown, given mode 0640 and
@@ -83,6 +83,20 @@ test('a state directory of an older version goes on: writes, owner, inode number
   expect((await readRange(mounted.path('scratch'), 300_000, 14)).toString()).toBe('in no snapshot');
   await mustLazydisk(['restart', mounted.mountpoint], { env });
   expect(await checksumOf(head)).toBe(HEAD_SHA256);
+  await mounted.unmount();
+}, 60_000);
+
+// S71
+test('a state directory whose database is damaged is mounted: every write is there, and the log says what may be lost', async () => {
+  const database = join(stateDirectory, 'database');
+  for (const name of readdirSync(database)) writeFileSync(join(database, name), 'not what it was');
+  writeFileSync(join(database, 'settled'), '');
+  const mounted = await mountRepository({ repository, stateDirectory });
+  expect(await checksumOf(mounted.path('disk'))).toBe(HEAD_SHA256);
+  const given = Object.values(NODES);
+  expect(given).not.toContain((await stat(mounted.path('disk'))).ino);
+  expect(readFileSync(join(stateDirectory, 'daemon.log'), 'utf8')).toContain('No written data is in it');
+  expect(await commit(mounted, 'disk')).toMatchObject({ number: 3, changed: true });
   await mounted.unmount();
 }, 60_000);
 
