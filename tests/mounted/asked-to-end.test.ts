@@ -1,5 +1,5 @@
-import { expect, test } from '@jest/globals';
-import { readdir, readFile } from 'node:fs/promises';
+import { describe, expect, test } from '@jest/globals';
+import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
 import { checksumOf, readRange } from '../helpers/contents.js';
@@ -103,4 +103,23 @@ describeS3('SIGTERM', () => {
     const again = await mountAgain(mounted);
     expect(await wrongBlocks(again.path(name), may)).toEqual([]);
   }, 120_000);
+});
+
+describe('a mount that somebody else has detached (umount -l)', () => {
+  cleanUpAfter('each');
+
+  test('serves who has a file open, ends in order with the last close, and keeps what was written', async () => {
+    const { repository, name } = await repositoryWithImage('file');
+    const mounted = await mountRepository({ repository });
+    const file = await open(mounted.path(name), 'r+');
+    await must('umount', ['-l', mounted.mountpoint]);
+    expect(await mountpointsUnder(mounted.mountpoint)).toEqual([]);
+    await file.write('written after it', 4096);
+    await file.sync();
+    expect(isAlive(mounted.daemonPid)).toBe(true);
+    await file.close();
+    await ended(mounted);
+    const again = await mountAgain(mounted);
+    expect((await readRange(again.path(name), 4096, 16)).toString()).toBe('written after it');
+  }, 60_000);
 });
