@@ -4,6 +4,7 @@ import { commitVerb } from './commit.js';
 import { dashboardVerb } from './dashboard.js';
 import { deleteVerb } from './delete.js';
 import { diffVerb } from './diff.js';
+import { doctorVerb } from './doctor.js';
 import { exportVerb } from './export.js';
 import { flattenVerb } from './flatten.js';
 import { forgetVerb } from './forget.js';
@@ -52,4 +53,5 @@ export const VERBS: readonly Verb[] = [
   flattenVerb,
   restartVerb,
   unmountVerb,
+  doctorVerb,
 ];

@@ -15,7 +15,7 @@ UNIT_DIR ?= $(PREFIX)/lib/systemd/system
 BASH_COMPLETION_DIR ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETION_DIR ?= $(PREFIX)/share/zsh/site-functions
 LIB_DIR := $(PREFIX)/lib/lazydisk
-UNITS := $(wildcard mount/install/systemd/*.service mount/install/systemd/*.target)
+UNITS := $(notdir $(wildcard mount/install/*.service))
 .PHONY: install uninstall deb
 
 install: build
@@ -33,7 +33,7 @@ install: build
 	install -D -m 644 dist/share/zsh/site-functions/_lazydisk '$(DESTDIR)$(ZSH_COMPLETION_DIR)/_lazydisk'
 	for unit in $(UNITS); do \
 	  install -d '$(DESTDIR)$(UNIT_DIR)'; \
-	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit >'$(DESTDIR)$(UNIT_DIR)/'$$(basename $$unit); \
+	  sed 's|@LAZYDISK@|$(PREFIX)/bin/lazydisk|g' mount/install/$$unit >'$(DESTDIR)$(UNIT_DIR)/'$$unit; \
 	done
 	[ -n '$(DESTDIR)' ] || echo 'installed; mounts that live go on with it after `lazydisk restart MOUNTPOINT`'
 
@@ -43,7 +43,7 @@ uninstall:
 	[ -z '$(HELPER_DIR)' ] || rm -f '$(DESTDIR)$(HELPER_DIR)/mount.lazydisk'
 	rm -f '$(DESTDIR)$(PREFIX)/share/man/man8/lazydisk.8' '$(DESTDIR)$(PREFIX)/share/man/man8/mount.lazydisk.8'
 	rm -f '$(DESTDIR)$(BASH_COMPLETION_DIR)/lazydisk' '$(DESTDIR)$(ZSH_COMPLETION_DIR)/_lazydisk'
-	for unit in $(UNITS); do rm -f '$(DESTDIR)$(UNIT_DIR)/'$$(basename $$unit); done
+	for unit in $(UNITS); do rm -f '$(DESTDIR)$(UNIT_DIR)/'$$unit; done
 
 deb: build
 	mount/install/build-deb.sh

@@ -9,7 +9,7 @@ import { entry, heading, literal, paragraph, roff, subheading } from './roff.js'
 const DESCRIPTION = [
   'lazydisk mounts a bucket of virtual-machine images. Each image is a folder with its snapshots (1.raw, 2.raw, latest.raw; read-only and complete) and its head (disk.raw: the newest snapshot plus what was written here). A hypervisor opens them at once; only the parts that it touches travel.',
   'What a guest writes stays on the local disk until lazydisk commit publishes the difference as a new snapshot. A clone costs one small object, whatever the size of the image.',
-  'WHERE is a repository (s3://bucket/prefix, file:///dir) or the mountpoint of a live mount of it. Sizes take K, M, G, T (powers of 1024).',
+  'WHERE is a repository (s3://bucket/prefix, file:///dir) or the mountpoint of a live mount of it. Sizes take K, M, G, T (powers of 1024). lazydisk doctor says what is missing on a host.',
 ];
 
 const FILES: readonly (readonly [path: string, meaning: string])[] = [

@@ -116,8 +116,8 @@ export async function findStateDirectory(
 
 /** Where a state directory must not be. */
 export interface PlacementRules {
-  /** The folder that will be mounted on, resolved. */
-  readonly mountpoint: string;
+  /** The folder that will be mounted on, resolved; null when it is not known. */
+  readonly mountpoint: string | null;
   /** Accept a file system in memory, whose content is lost with the host. */
   readonly force: boolean;
   /** Which folder it is, and the option that chooses it. */
@@ -128,7 +128,7 @@ export interface PlacementRules {
 export async function checkPlacement(path: string, rules: PlacementRules): Promise<string> {
   const { what = 'state' } = rules;
   const resolved = await resolveMissing(resolve(path));
-  if (isWithin(resolved, rules.mountpoint)) {
+  if (rules.mountpoint !== null && isWithin(resolved, rules.mountpoint)) {
     throw new LazydiskError(
       'USAGE',
       `The ${what} directory ${resolved} lies on the mountpoint ${rules.mountpoint} itself: choose one elsewhere with --${what}.`,
@@ -210,7 +210,8 @@ async function resolveMissing(path: string): Promise<string> {
   return join(await realpath(existing), path.slice(existing.length));
 }
 
-async function nearestExisting(path: string): Promise<string> {
+/** The folder itself, or the nearest one above it that is there. */
+export async function nearestExisting(path: string): Promise<string> {
   for (let current = path; ; current = dirname(current)) {
     if (current === '/' || (await stat(current).catch(() => undefined)) !== undefined) return current;
   }

@@ -29,6 +29,11 @@ async function expectToWork(program: string): Promise<void> {
     if ((await mountpointsUnder(mountpoint)).length > 0) await call('unmount', mountpoint);
   });
   await call('init', repository);
+  const { findings } = JSON.parse(await call('doctor', repository, '--state', join(folder, 'state'), '--json')) as {
+    findings: { check: string; outcome: string }[];
+  };
+  const good = findings.filter(({ outcome }) => outcome === 'ok').map(({ check }) => check);
+  expect(good).toEqual(expect.arrayContaining(['Node', 'FUSE', 'state folder', 'repository', 'If-None-Match']));
   await call('import', repository, raw, 'a');
   await call('mount', repository, mountpoint, '--state', join(folder, 'state'));
   expect((await readFile(join(mountpoint, 'a', 'disk.raw'))).equals(await readFile(raw))).toBe(true);
@@ -54,8 +59,9 @@ onDefaultDriver('make install', () => {
   test('puts program, helper of mount(8), man pages and completions in place, and make uninstall takes them away', async () => {
     await make('install', 'PREFIX=/opt/x');
     const files = await filesBelow(root);
-    expect(files.filter((file) => !file.startsWith('opt/x/lib/'))).toEqual([
+    expect(files.filter((file) => !file.startsWith('opt/x/lib/lazydisk/'))).toEqual([
       'opt/x/bin/lazydisk',
+      'opt/x/lib/systemd/system/lazydisk@.service',
       'opt/x/share/bash-completion/completions/lazydisk',
       'opt/x/share/man/man8/lazydisk.8',
       'opt/x/share/man/man8/mount.lazydisk.8',
@@ -65,6 +71,12 @@ onDefaultDriver('make install', () => {
     expect(await readlink(join(root, 'sbin/mount.lazydisk'))).toBe(
       '/opt/x/lib/lazydisk/dist/mount/cli/mount-helper-main.js',
     );
+    const unit = await readFile(join(root, 'opt/x/lib/systemd/system/lazydisk@.service'), 'utf8');
+    expect(unit.match(/^Exec(?:Start|Reload|Stop)=.*/gm)).toEqual([
+      expect.stringMatching(/^ExecStart=\/opt\/x\/bin\/lazydisk mount /),
+      expect.stringMatching(/^ExecReload=\/opt\/x\/bin\/lazydisk restart /),
+      expect.stringMatching(/^ExecStop=\/opt\/x\/bin\/lazydisk unmount /),
+    ]);
     await make('uninstall', 'PREFIX=/opt/x');
     expect(await filesBelow(root)).toEqual([]);
   });
