@@ -85,7 +85,7 @@ async function report(settings: MountSettings, outcome: Outcome, context: VerbCo
   const readiness = { mainPid: outcome.supervisorPid, status: `${repository} is mounted on ${mountpoint}` };
   const failure = await tellServiceManager(readiness, environment);
   if (failure !== undefined) output.note(`The service manager could not be told that the mount is ready: ${failure}.`);
-  if (outcome.dashboard !== null) output.note(`The dashboard: ${outcome.dashboard}`);
+  if (outcome.dashboard !== null) output.note(dashboardNote(outcome.dashboard, mountpoint, output.onTerminal));
   if (outcome.degraded) {
     output.note(
       'The store does not answer: images that are local work, others wait for it. `lazydisk status` says when it is back.',
@@ -96,6 +96,12 @@ async function report(settings: MountSettings, outcome: Outcome, context: VerbCo
       'This mount ends when its daemon dies: the kernel (before Linux 6.9), the driver or the rights here don’t let another one take over.',
     );
   }
+}
+
+/** The token is for who sits at the terminal: what is printed elsewhere ends in a journal that others read. */
+function dashboardNote(url: string, mountpoint: string, onTerminal: boolean): string {
+  if (onTerminal) return `The dashboard: ${url}`;
+  return `The dashboard is at ${new URL(url).origin}; \`lazydisk dashboard ${mountpoint}\` prints the address with its token.`;
 }
 
 /** Whether this repository lives there. EXISTS: another one does. */

@@ -63,6 +63,13 @@ test('without options everything has the value that the help says', async () => 
   });
 });
 
+// S101
+test.each(['0.0.0.0:8090', '[::]:8090', '192.0.2.7:8090'])('the dashboard is not served on %s', async (address) => {
+  await expect(settingsOf(`--dashboard=${address}`)).rejects.toThrow(
+    /--dashboard is served on this host alone, .* use `ssh -L /,
+  );
+});
+
 test('settings travel to the daemon as they are', async () => {
   const settings = await settingsOf('--noexec', '--context=system_u:object_r:virt_image_t:s0:c1,c2', '--umask=027');
   expect(mountSettingsSchema.parse(JSON.parse(JSON.stringify(settings)))).toEqual(settings);

@@ -124,6 +124,7 @@ test('the page is for everybody and tells nothing; nothing else of it is let in 
   expect((await fetch(`${base}/`, { method: 'POST' })).status).toBe(404);
 });
 
+// S101
 test('without the token nothing is told or done, and the answer says where it is', async () => {
   const { base } = await serve();
   for (const path of ['/api/events', '/api/first-reads?image=disk', '/api/nothing']) {

@@ -15,6 +15,7 @@ import { waitFor } from '../helpers/waiting.js';
 /** Whole page, as it travels. */
 const MOST_PAGE_BYTES = 200 * 1024;
 
+// S101
 describe('the dashboard', () => {
   cleanUpAfter('all');
 
@@ -183,6 +184,17 @@ describe('the dashboard', () => {
       await untilLegend('written, not committed', /KiB/);
     });
   }
+
+  test('a mount whose output is no terminal does not print the token', async () => {
+    const image = await repositoryWithImage();
+    const other = await mountRepository({ repository: image.repository });
+    await other.unmount();
+    const words = ['mount', image.repository.url, other.mountpoint, '--state', other.stateDirectory];
+    const { stderr } = await lazydisk([...words, '--dashboard', '127.0.0.1:0'], { env: image.repository.env });
+    expect(stderr).toContain(`\`lazydisk dashboard ${other.mountpoint}\` prints the address with its token`);
+    expect(stderr).not.toContain('token=');
+    await lazydisk(['unmount', other.mountpoint], { env: image.repository.env });
+  });
 
   test('a mount without it has no address to print, and says how to get one', async () => {
     const image = await repositoryWithImage();
