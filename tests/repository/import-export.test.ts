@@ -210,11 +210,12 @@ describe('an import', () => {
     expect(statSync(await exported(world)).size).toBe(0);
   });
 
-  test.each([
-    ['a missing file', '/var/tmp/there-is-no-such-file', 'NOT_FOUND'],
-  ])('of %s says so', async (_, path, code) => {
-    await expect(importFile(await createWorld(), path)).rejects.toMatchObject({ code });
-  });
+  test.each([['a missing file', '/var/tmp/there-is-no-such-file', 'NOT_FOUND']])(
+    'of %s says so',
+    async (_, path, code) => {
+      await expect(importFile(await createWorld(), path)).rejects.toMatchObject({ code });
+    },
+  );
 
   test('of a file that changes while it is read is refused', async () => {
     const path = fileOf(Buffer.alloc(20 * CHUNK, 1));
