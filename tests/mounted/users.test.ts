@@ -57,7 +57,8 @@ interface Launched {
     const project = join(folder, 'project');
     await mkdir(project);
     await must('mount', ['--bind', resolve('.'), project]);
-    undoLater(async () => void (await must('umount', [project])));
+    // A process that is leaving may have its program open still.
+    undoLater(async () => void (await must('umount', ['-l', project])));
     main = join(project, 'dist/mount/cli/main.js');
     repository = `file://${join(folder, 'repository')}`;
     mountpoint = join(folder, 'mnt');
