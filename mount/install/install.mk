@@ -15,7 +15,7 @@ UNIT_DIR ?= $(PREFIX)/lib/systemd/system
 BASH_COMPLETION_DIR ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETION_DIR ?= $(PREFIX)/share/zsh/site-functions
 LIB_DIR := $(PREFIX)/lib/lazydisk
-UNITS := $(notdir $(wildcard mount/install/*.service))
+UNITS := $(notdir $(wildcard mount/install/systemd/*.service))
 .PHONY: install uninstall deb
 
 install: build
@@ -33,7 +33,7 @@ install: build
 	install -D -m 644 dist/share/zsh/site-functions/_lazydisk '$(DESTDIR)$(ZSH_COMPLETION_DIR)/_lazydisk'
 	for unit in $(UNITS); do \
 	  install -d '$(DESTDIR)$(UNIT_DIR)'; \
-	  sed 's|@LAZYDISK@|$(PREFIX)/bin/lazydisk|g' mount/install/$$unit >'$(DESTDIR)$(UNIT_DIR)/'$$unit; \
+	  sed 's|@PREFIX@|$(PREFIX)|g' mount/install/systemd/$$unit >'$(DESTDIR)$(UNIT_DIR)/'$$unit; \
 	done
 	[ -n '$(DESTDIR)' ] || echo 'installed; mounts that live go on with it after `lazydisk restart MOUNTPOINT`'
 
