@@ -10,6 +10,8 @@ import { defineVerb } from './verb.js';
 
 /** The daemon gives up locks and flushes after the mount is gone; a store that is away bounds that by itself. */
 const END_WAIT_MS = 120_000;
+/** It has nothing left to do by then. */
+const SUPERVISOR_WAIT_MS = 5_000;
 const POLL_MS = 20;
 
 export const unmountVerb = defineVerb({
@@ -54,7 +56,10 @@ async function unmount(path: string, registry: Registry): Promise<Outcome> {
   return 'cleared';
 }
 
-/** Resolves when the daemon has flushed and forgotten the mount. */
+/**
+ * Resolves when the daemon has flushed and forgotten the mount, and its supervisor has ended: a service manager that still found
+ * it would kill it, and call the mount failed.
+ */
 async function askDaemon(entry: RegistryEntry, registry: Registry): Promise<void> {
   try {
     await new ControlClient(entry.socket).unmount();
@@ -70,6 +75,10 @@ async function askDaemon(entry: RegistryEntry, registry: Registry): Promise<void
         `${entry.mountpoint} is unmounted, but its daemon (pid ${String(entry.pid)}) is still flushing: see ${entry.stateDirectory}/daemon.log.`,
       );
     }
+    await delay(POLL_MS);
+  }
+  const supervisorDeadline = Date.now() + SUPERVISOR_WAIT_MS;
+  while (entry.supervisor !== null && isRunning(entry.supervisor) && Date.now() < supervisorDeadline) {
     await delay(POLL_MS);
   }
 }

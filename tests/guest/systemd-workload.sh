@@ -44,7 +44,14 @@ else
   fact kept "$(head -c 20 /mnt/fstab/a/disk.raw)"
   fact ended "$(ended fstab) $(ended unit)"
   systemctl stop lazydisk@unit
-  fact stopped "$? $(findmnt -n -r -o TARGET -t fuse.lazydisk) $(ended unit)"
+  fact stopped "$? $(findmnt -n -r -o TARGET -t fuse.lazydisk) $(ended unit) $(unit ActiveState)"
+  # Whatever is just leaving when the stop has been told: systemd must not find it and kill it.
+  states=
+  for _ in 1 2 3; do
+    systemctl start lazydisk@unit && systemctl stop lazydisk@unit
+    states+="$? $(unit ActiveState) "
+  done
+  fact again "$states"
 fi
 fact done
 systemctl --no-block poweroff

@@ -83,7 +83,8 @@ describe('a host under systemd', () => {
         kept: 'written in the guest',
         // Of fstab's by umount and by the end of the boot; of the unit's by the latter, as the one before was killed.
         ended: '2 1',
-        stopped: '0 /mnt/fstab 2',
+        stopped: '0 /mnt/fstab 2 inactive',
+        again: '0 inactive 0 inactive 0 inactive',
         done: '',
       });
     },
