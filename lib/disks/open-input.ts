@@ -5,10 +5,10 @@
 import type { Bytes } from '../format/geometry.js';
 import { LazydiskError } from '../util/errors.js';
 import { ContainerSource } from './container-source.js';
-import { openArchive } from './file-system-source.js';
+import { openArchive } from './archive-source.js';
 import type { ImageSource } from './image-source.js';
 import { hashed, peek, taken, type Input } from './input.js';
-import { assertNoSize, type OpenOptions } from './open-options.js';
+import { assertIsDisk, type OpenOptions } from './open-options.js';
 import { readContainer } from './qemu.js';
 import { recogniseEnd, recogniseStart, SIGNATURE_BYTES, type Container, type Recognised } from './signatures.js';
 import { spool } from './spool.js';
@@ -35,8 +35,8 @@ export async function openInput(
         throw new LazydiskError('USAGE', `${name} is packed twice, by ${found.name} inside; unpack it once before.`);
       }
     }
-    if (found.kind === 'tar') return await openArchive(input, name, options.fileSystemBytes);
-    assertNoSize(options, name);
+    if (found.kind === 'tar') return await openArchive(input, name, options);
+    assertIsDisk(options, name);
     if (found.kind === 'container') return await spooled(input, name, found, options);
     return new StreamSource(input, name, { checkEnd: refuseEnd(name), endBytes: SIGNATURE_BYTES });
   } catch (error) {

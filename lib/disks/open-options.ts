@@ -13,13 +13,25 @@ export interface OpenOptions {
   readonly follow?: boolean | undefined;
   /** Size of the file system that a tree of files becomes; only of such. */
   readonly fileSystemBytes?: Bytes | undefined;
+  /** Which image of an OCI layout: its name or its digest. */
+  readonly reference?: string | undefined;
+  /** For which machine the image of an OCI layout is, as `linux/arm64`; undefined: for one like this. */
+  readonly platform?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** How far something is that is read in order. */
   readonly onIntake?: ((intake: Intake) => void) | undefined;
 }
 
-/** USAGE: a disk has its size. */
-export function assertNoSize({ fileSystemBytes }: OpenOptions, name: string): void {
+/** USAGE: only of OCI layouts there are several. */
+export function assertNoChoice({ reference, platform }: OpenOptions, name: string): void {
+  if (reference === undefined && platform === undefined) return;
+  throw new LazydiskError('USAGE', `${name} is no OCI image layout; --reference and --platform are for those.`);
+}
+
+/** USAGE: a disk has its size, and there is one. */
+export function assertIsDisk(options: OpenOptions, name: string): void {
+  assertNoChoice(options, name);
+  const { fileSystemBytes } = options;
   if (fileSystemBytes === undefined) return;
   throw new LazydiskError(
     'USAGE',

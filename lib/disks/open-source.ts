@@ -11,11 +11,13 @@ import type { Bytes } from '../format/geometry.js';
 import { errnoOf, LazydiskError, messageOf } from '../util/errors.js';
 import { ContainerSource, type Ground } from './container-source.js';
 import { FileSource, sizeOf } from './file-source.js';
-import { isOciLayout, openTree } from './file-system-source.js';
+import { openTree } from './file-system-source.js';
 import { openHttp } from './http-input.js';
 import { changedError, type ImageSource } from './image-source.js';
 import { hashed, streamInput, taken, type Checksum } from './input.js';
-import { assertNoSize, type OpenOptions } from './open-options.js';
+import { isOciLayout } from './oci-layout.js';
+import { openLayout } from './oci-source.js';
+import { assertIsDisk, assertNoChoice, type OpenOptions } from './open-options.js';
 import { openInput } from './open-input.js';
 import { readContainer } from './qemu.js';
 import { recogniseEnd, recogniseStart, SIGNATURE_BYTES, type Recognised } from './signatures.js';
@@ -65,15 +67,12 @@ async function openFile(path: string, options: OpenOptions): Promise<ImageSource
   }
 }
 
-async function openFolder(path: string, { format, checksum, fileSystemBytes }: OpenOptions): Promise<ImageSource> {
+async function openFolder(path: string, options: OpenOptions): Promise<ImageSource> {
+  const { format, checksum, fileSystemBytes } = options;
   if (format === 'raw') throw new LazydiskError('USAGE', `${path} is a folder; a raw disk image was expected.`);
   if (checksum !== undefined) throw new LazydiskError('USAGE', `${path} is a folder, and only a file has a checksum.`);
-  if (await isOciLayout(path)) {
-    throw new LazydiskError(
-      'USAGE',
-      `${path} is an OCI image layout; unpack it (\`umoci unpack --image ${path}:TAG bundle\`) and import the folder bundle/rootfs.`,
-    );
-  }
+  if (await isOciLayout(path)) return openLayout(path, path, options);
+  assertNoChoice(options, path);
   return openTree(path, path, fileSystemBytes);
 }
 
@@ -90,7 +89,7 @@ async function openPositioned(
     const stream = file.createReadStream({ start: 0, highWaterMark: PIECE_BYTES });
     return openInput(streamInput(stream, path), path, sizeBytes, options);
   }
-  assertNoSize(options, path);
+  assertIsDisk(options, path);
   // Before any of it is used; that it is changed later shows by its time.
   if (options.checksum !== undefined) await verify(file, path, sizeBytes, options.checksum, options);
   if (found.kind === 'raw') return new FileSource(file, path, sizeBytes, modifiedNs);

@@ -28,6 +28,8 @@ export interface Ended {
   readonly status: number | null;
   /** The last line that it said on stderr, or how it ended if it said nothing; without a full stop. */
   readonly said: string;
+  /** The first line, which tells more where the last one only sums up; as `said` otherwise. */
+  readonly saidFirst: string;
 }
 
 export interface Started {
@@ -62,12 +64,13 @@ export async function startProgram(
   });
   const ended = new Promise<Ended>((resolve) => {
     child.once('error', (error) => {
-      resolve({ succeeded: false, status: null, said: error.message });
+      resolve({ succeeded: false, status: null, said: error.message, saidFirst: error.message });
     });
     child.once('close', (status, signal) => {
-      const line = words.join('').trim().split('\n').at(-1)?.trim().replace(/\.$/, '');
+      const lines = words.join('').trim().split('\n');
       const how = `${command} ended with ${signal ?? `status ${String(status)}`}`;
-      resolve({ succeeded: status === 0, status, said: line === undefined || line === '' ? how : line });
+      const [said, saidFirst] = [lines.at(-1), lines[0]].map((line) => line?.trim().replace(/\.$/, '') || how);
+      resolve({ succeeded: status === 0, status, said: said!, saidFirst: saidFirst! });
     });
   });
   return {

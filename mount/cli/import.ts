@@ -18,6 +18,10 @@ export const importVerb = defineVerb({
     ['import s3://images/prod debian-12.qcow2 debian-12', 'also vmdk, vhdx, vhd and vdi, and raw.xz, .gz, .zst'],
     ['import s3://images/prod https://example.org/debian-12.qcow2 debian-12 --sha256 HEX', 'from a server, checked'],
     ['import s3://images/prod rootfs.tar.zst tools --size 4G', 'a tree of files becomes an ext4 file system'],
+    [
+      'import s3://images/prod app.oci app --reference app:1.4',
+      'an OCI image layout: a folder, or what docker save wrote',
+    ],
     ['import /mnt debian-12.raw debian-12 --label "June"', 'into the repository of a mount'],
     ['import file:///srv/images - vm < disk.raw', 'from standard input'],
   ],
@@ -28,7 +32,7 @@ export const importVerb = defineVerb({
         type: 'string',
         demandOption: true,
         describe:
-          'disk image (raw, qcow2, vmdk, vhdx, vhd, vdi; also packed by gzip, xz, zstd), folder or tar that becomes an ext4, block device, http(s) URL, or - for stdin',
+          'disk image (raw, qcow2, vmdk, vhdx, vhd, vdi; also packed by gzip, xz, zstd), folder, tar or OCI image layout that becomes an ext4, block device, http(s) URL, or - for stdin',
       })
       .positional('image', { type: 'string', demandOption: true, describe: 'name of the image' })
       .option('label', { type: 'string', describe: 'a few words to find the snapshot by' })
@@ -42,6 +46,11 @@ export const importVerb = defineVerb({
       .option('size', {
         type: 'string',
         describe: 'size of the ext4 that a folder or tar becomes (default: what fits)',
+      })
+      .option('reference', { type: 'string', describe: 'which image of an OCI image layout: its name or digest' })
+      .option('platform', {
+        type: 'string',
+        describe: 'for which machine, as linux/arm64, of an OCI image layout (default: like this one)',
       })
       .option('follow', {
         type: 'boolean',
@@ -80,6 +89,8 @@ export const importVerb = defineVerb({
             checksum,
             follow: options.follow,
             fileSystemBytes,
+            reference: options.reference,
+            platform: options.platform,
             onProgress: (state) => {
               progress.update(shown(state));
             },

@@ -1,8 +1,9 @@
 import { beforeEach, expect, test } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { createWriteStream, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
+import { file, LayoutBuilder, tarOf } from '../helpers/oci-layouts.js';
 import { childrenOf, isAlive, must, start } from '../helpers/processes.js';
 import { lazydiskJson, mustLazydisk } from '../helpers/program.js';
 import { temporaryFolder } from '../helpers/temporary.js';
@@ -70,6 +71,27 @@ test.each([
   const family = await familyOf(lazydisk);
   process.kill(lazydisk, signal);
   await waitFor('all of it has ended', () => family.every((pid) => !isAlive(pid)));
+  await waitFor('its folders are gone', () => readdirSync(temporary).length === 0);
+  expect(await lazydiskJson(['list', url], { env })).toMatchObject({ images: [] });
+});
+
+// S91, S96
+test('an import of an OCI image layout that is killed between two layers leaves nothing at all', async () => {
+  const layout = new LayoutBuilder(join(folder, 'layout'));
+  const layers = [await layout.layer(tarOf(file('a'))), await layout.layer(tarOf(file('b')))];
+  layout.top(layout.manifest(layers));
+  // The real tar, which then takes its time to end.
+  const slow = join(folder, 'bin', 'tar');
+  mkdirSync(join(folder, 'bin'));
+  writeFileSync(slow, `#!/bin/sh\n/bin/tar "$@" && touch '${folder}/unpacked' && exec sleep 600\n`, { mode: 0o755 });
+  const line = [resolve('dist/mount/cli/main.js'), 'import', url, layout.path, 'vm', '--platform', 'linux/amd64'];
+  const PATH = `${join(folder, 'bin')}:${process.env['PATH'] ?? ''}`;
+  const { pid } = start(process.execPath, line, { env: { ...env, PATH } });
+  await waitFor('a layer is unpacked', () => existsSync(join(folder, 'unpacked')));
+  const family = await familyOf(pid);
+  expect(readdirSync(temporary)).toHaveLength(1);
+  process.kill(pid, 'SIGKILL');
+  await waitFor('all of it has ended', () => family.every((each) => !isAlive(each)));
   await waitFor('its folders are gone', () => readdirSync(temporary).length === 0);
   expect(await lazydiskJson(['list', url], { env })).toMatchObject({ images: [] });
 });

@@ -96,6 +96,5 @@ test('what can not become a file system says so', async () => {
   writeFileSync(join(folder, 'disk.raw'), Buffer.alloc(MIB));
   await expect(diskOf(join(folder, 'disk.raw'), { fileSystemBytes: MIB })).rejects.toMatchObject({ code: 'USAGE' });
   await expect(diskOf(tree, { format: 'raw' })).rejects.toMatchObject({ code: 'USAGE' });
-  writeFileSync(join(tree, 'oci-layout'), '{}');
-  await expect(diskOf(tree)).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining('OCI') });
+  await expect(diskOf(tree, { platform: 'linux/arm64' })).rejects.toMatchObject({ code: 'USAGE' });
 });

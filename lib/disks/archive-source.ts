@@ -1,0 +1,29 @@
+/** A tar archive becomes a disk: it is unpacked into a folder that only its owner may look into, which then is a tree or an OCI image layout. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openTree } from './file-system-source.js';
+import type { ImageSource } from './image-source.js';
+import type { Input } from './input.js';
+import { isOciLayout } from './oci-layout.js';
+import { openLayout } from './oci-source.js';
+import { assertNoChoice, type OpenOptions } from './open-options.js';
+import { createTemporaryFolder } from './temporary.js';
+import { assertOwners, untar } from './untar.js';
+
+/** As `openTree` and `openLayout`, and DAMAGED, and what `input` throws, which is closed. */
+export async function openArchive(input: Input, name: string, options: OpenOptions): Promise<ImageSource> {
+  assertOwners(name, 'a tar archive');
+  const folder = createTemporaryFolder();
+  try {
+    const root = join(folder.path, 'root');
+    await mkdir(root);
+    await untar(input, name, root);
+    // How much of it has come has been told.
+    if (await isOciLayout(root)) return await openLayout(root, name, { ...options, onIntake: undefined });
+    assertNoChoice(options, name);
+    return await openTree(root, name, options.fileSystemBytes);
+  } finally {
+    await folder.remove();
+    await input.close();
+  }
+}

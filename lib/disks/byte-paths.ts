@@ -1,0 +1,32 @@
+/**
+ * Paths of files whose names may be any bytes, as Linux allows: a string in which every character is one byte (latin1), so that it can be
+ * compared and be a key; turned into bytes where the kernel gets it.
+ */
+import { readdir } from 'node:fs/promises';
+
+/** One character a byte. */
+export type BytePath = string;
+
+export interface ByteEntry {
+  readonly name: BytePath;
+  readonly isFolder: boolean;
+}
+
+export function bytePath(path: string): BytePath {
+  return Buffer.from(path, 'utf8').toString('latin1');
+}
+
+export function bytesOf(path: BytePath): Buffer {
+  return Buffer.from(path, 'latin1');
+}
+
+/** `''` is the folder itself. */
+export function below(folder: BytePath, path: BytePath): BytePath {
+  return folder === '' || path === '' ? folder + path : `${folder}/${path}`;
+}
+
+/** What a folder holds, without following a link. */
+export async function entriesOf(folder: BytePath): Promise<ByteEntry[]> {
+  const entries = await readdir(bytesOf(folder), { withFileTypes: true, encoding: 'buffer' });
+  return entries.map((entry) => ({ name: entry.name.toString('latin1'), isFolder: entry.isDirectory() }));
+}

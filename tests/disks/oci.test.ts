@@ -1,0 +1,349 @@
+import { beforeEach, expect, test } from '@jest/globals';
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { exportImage } from '../../lib/repository/export.js';
+import { importImage, type ImportOptions } from '../../lib/repository/import.js';
+import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
+import {
+  file,
+  folder,
+  LayoutBuilder,
+  link,
+  NAME,
+  OCI,
+  tarOf,
+  whiteout,
+  type Descriptor,
+  type Entry,
+} from '../helpers/oci-layouts.js';
+import { childrenOf, must } from '../helpers/processes.js';
+import { temporaryFolder } from '../helpers/temporary.js';
+import { createWorld } from '../repository/worlds.js';
+
+cleanUpAfter('each');
+
+let place: string;
+let temporary: string;
+let layout: LayoutBuilder;
+beforeEach(() => {
+  place = temporaryFolder('oci');
+  temporary = temporaryFolder('oci-tmp');
+  layout = new LayoutBuilder(join(place, 'layout'));
+  const before = process.env['TMPDIR'];
+  process.env['TMPDIR'] = temporary;
+  undoLater(() => {
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
+  });
+});
+
+async function expectNothingLeft(): Promise<void> {
+  expect(readdirSync(temporary)).toEqual([]);
+  expect(await childrenOf(process.pid)).toEqual([]);
+}
+
+/** Imports, and gives the file system that came out. */
+async function diskOf(options: Partial<ImportOptions> = {}, path = layout.path): Promise<string> {
+  const world = await createWorld();
+  await importImage(world.repository, {
+    source: { kind: 'file', path },
+    image: 'app',
+    platform: 'linux/amd64',
+    ...options,
+  });
+  const raw = join(place, 'out.raw');
+  await exportImage(world.repository, { image: 'app', target: { kind: 'file', path: raw, force: true } });
+  await must('e2fsck', ['-fn', raw]);
+  await expectNothingLeft();
+  return raw;
+}
+
+/** The error of an import that has to fail and to leave nothing. */
+async function refused(code: string, words: string | RegExp, options: Partial<ImportOptions> = {}): Promise<void> {
+  await expect(diskOf(options)).rejects.toMatchObject({ code, message: expect.stringMatching(words) });
+  await expectNothingLeft();
+}
+
+/** What `debugfs` says about a name. */
+const ask = (raw: string, what: string): Promise<string> => must('debugfs', ['-R', what, raw]);
+
+/** Every file of the disk with its content, as paths; a folder ends with a slash. */
+async function treeOf(raw: string): Promise<Record<string, string>> {
+  const to = join(place, 'dump');
+  rmSync(to, { recursive: true, force: true });
+  await must('mkdir', [to]);
+  await ask(raw, `rdump / ${to}`);
+  const tree: Record<string, string> = {};
+  const bytes = (path: string): Buffer => Buffer.from(`${to}/${path}`, 'latin1');
+  const walk = (path: string): void => {
+    for (const entry of readdirSync(bytes(path), { withFileTypes: true, encoding: 'buffer' })) {
+      const name = `${path}${entry.name.toString('latin1')}`;
+      if (name === 'lost+found') continue;
+      if (entry.isDirectory()) walk(`${name}/`);
+      tree[entry.isDirectory() ? `${name}/` : name] = entry.isFile() ? readFileSync(bytes(name), 'utf8') : '';
+    }
+  };
+  walk('');
+  return tree;
+}
+
+/** The tree of an image whose layers have these entries. */
+async function laid(...layers: readonly (readonly Entry[])[]): Promise<Record<string, string>> {
+  return treeOf(await rawOf(...layers));
+}
+
+async function rawOf(...layers: readonly (readonly Entry[])[]): Promise<string> {
+  layout.top(layout.manifest(await layersOf(...layers)));
+  return diskOf();
+}
+
+async function layersOf(...layers: readonly (readonly Entry[])[]): Promise<Descriptor[]> {
+  return Promise.all(layers.map((entries) => layout.layer(tarOf(...entries))));
+}
+
+// S96
+test('layers, however they are packed, lie over each other with owners, modes, links, devices and attributes', async () => {
+  const base = tarOf(
+    folder('./'),
+    folder('etc/', { mode: 0o750, owner: [7, 8], xattrs: { 'user.kept': 'below' } }),
+    file('etc/passwd', 'old', { mode: 0o640, owner: [1234, 5678], xattrs: { 'user.colour': 'green' } }),
+    file('etc/hosts', 'hosts'),
+    { name: 'etc/hosts.twin', type: '1', link: 'etc/hosts' },
+    { name: 'null', type: '3', device: [1, 3], mode: 0o666 },
+    link('mtab', '/proc/mounts'),
+    folder('caf\xe9 \\ \n/', { mode: 0o711 }),
+  );
+  const second = tarOf(
+    folder('srv', { mode: 0o1777 }),
+    file('srv/a'),
+    file('srv/b'),
+    file('etc/passwd', 'new'),
+    file('caf\xe9 \\ \n/x'),
+  );
+  const third = tarOf(
+    folder('srv/', { mode: 0o700, owner: [9, 9] }),
+    file('srv/b', 'newer'),
+    whiteout('etc/.wh.hosts'),
+  );
+  const layers = [
+    await layout.layer(base, 'gzip'),
+    await layout.layer(second, 'zstd'),
+    await layout.layer(third, 'none'),
+  ];
+  layout.top(layout.manifest(layers));
+  const raw = await diskOf();
+  expect(await treeOf(raw)).toMatchObject({
+    'etc/passwd': 'new',
+    'etc/hosts.twin': 'hosts',
+    'srv/a': 'srv/a',
+    'srv/b': 'newer',
+  });
+  // The layers above put files into it without an entry for it: it keeps what it has.
+  expect(await ask(raw, 'ls -l /')).toMatch(/ 40711 .* caf/);
+  const etc = await ask(raw, 'stat /etc');
+  expect(etc).toMatch(/Mode: +0750/);
+  expect(etc).toMatch(/User: +7 +Group: +8 /);
+  expect(etc).toMatch(/mtime: 0x3b9aca00/);
+  expect(await ask(raw, 'ea_list /etc')).toContain('user.kept (5) = "below"');
+  const srv = await ask(raw, 'stat /srv');
+  expect(srv).toMatch(/Mode: +0700/);
+  expect(srv).toMatch(/User: +9 +Group: +9 /);
+  expect(await ask(raw, 'stat /etc/hosts.twin')).toMatch(/Links: 1 /);
+  expect(await ask(raw, 'stat /null')).toMatch(/Type: character special[^]*Device major\/minor number: 01:03/);
+  expect(await ask(raw, 'stat /mtab')).toContain('/proc/mounts');
+  expect(await ask(raw, 'ea_list /etc/passwd')).not.toContain('green');
+});
+
+// S96
+test('a file that nothing above touches keeps its owner, its attributes and its other names', async () => {
+  const raw = await rawOf(
+    [file('a', 'a', { mode: 0o4755, owner: [12, 34], xattrs: { 'user.x': 'y' } }), { name: 'b', type: '1', link: 'a' }],
+    [file('c')],
+  );
+  const stat = await ask(raw, 'stat /a');
+  expect(stat).toMatch(/Mode: +04755/);
+  expect(stat).toMatch(/User: +12 +Group: +34 /);
+  expect(stat).toMatch(/Links: 2 /);
+  expect(await ask(raw, 'ea_list /b')).toContain('user.x (1) = "y"');
+});
+
+// S96
+test.each([
+  ['a whiteout hides a file', [file('a'), file('b')], [whiteout('.wh.a')], ['b']],
+  ['a whiteout hides a folder with all in it', [folder('d'), file('d/e/f'), file('g')], [whiteout('.wh.d')], ['g']],
+  ['a whiteout of nothing', [file('a')], [whiteout('.wh.z'), whiteout('n/.wh.z')], ['a', 'n/']],
+  ['a whiteout hides what is below only', [file('a', 'old')], [file('a', 'new'), whiteout('.wh.a')], ['a']],
+  ['a folder hidden and made again is new', [file('d/old')], [whiteout('.wh.d'), file('d/new')], ['d/', 'd/new']],
+  [
+    'an opaque folder has only what its layer has, wherever the sign stands',
+    [file('d/old'), file('d/e/old')],
+    [folder('d'), file('d/e/new'), whiteout('d/.wh..wh..opq')],
+    ['d/', 'd/e/', 'd/e/new'],
+  ],
+  ['an opaque folder that is not stated', [file('d/old')], [whiteout('d/.wh..wh..opq'), file('d/n')], ['d/', 'd/n']],
+  ['a file takes the place of a folder', [file('d/old')], [file('d')], ['d']],
+  ['a folder takes the place of a file', [file('d')], [file('d/new')], ['d/', 'd/new']],
+  [
+    'a stated folder takes the place of a link',
+    [file('t/x'), link('d', 't')],
+    [folder('d'), file('d/y')],
+    ['d/', 'd/y', 't/', 't/x'],
+  ],
+  ['a link takes the place of a folder', [file('d/old'), file('t/x')], [link('d', 't')], ['d', 't/', 't/x']],
+  ['signs of others', [file('a')], [whiteout('.wh..wh.aufs'), whiteout('.wh...'), whiteout('n/.wh..')], ['a', 'n/']],
+] as const)('%s', async (_, first, second, expected) => {
+  expect(Object.keys(await laid(first, second)).sort()).toEqual([...expected].sort());
+});
+
+// S96
+test('what is put below a link of the layers below lands where the link leads inside of the tree', async () => {
+  const base = [
+    file('usr/bin/sh'),
+    link('bin', '../../usr/bin'),
+    link('sbin', '/bin'),
+    link('top', '/'),
+    file('usr/bin/x'),
+  ];
+  const tree = await laid(
+    base,
+    [file('bin/a'), file('sbin/d/b'), file('top/c'), whiteout('bin/.wh.x')],
+    [file('sbin/d/e')],
+  );
+  expect(Object.keys(tree).sort()).toEqual(
+    [
+      'bin',
+      'c',
+      'sbin',
+      'top',
+      'usr/',
+      'usr/bin/',
+      'usr/bin/a',
+      'usr/bin/d/',
+      'usr/bin/d/b',
+      'usr/bin/d/e',
+      'usr/bin/sh',
+    ].sort(),
+  );
+});
+
+// S96
+test('no layer reaches out of the tree', async () => {
+  const outside = join(place, 'outside');
+  await must('mkdir', [outside]);
+  const up = `${'../'.repeat(20)}${outside.slice(1)}`;
+  const links = [link('absolute', outside), link('relative', up)];
+  // Through a link of an earlier layer: there is no such folder in the tree.
+  for (const name of ['absolute', 'relative']) {
+    layout.top(layout.manifest(await layersOf(links, [file(`${name}/new`)])));
+    await refused('DAMAGED', /layer 2 of 2 .* below "\/\w+", a link of the layers below that leads to no folder/);
+  }
+  // Through one of its own layer, by dots, as a hard link.
+  for (const bad of [
+    [...links, file('absolute/new')],
+    [...links, file('relative/new')],
+    [file(`${up}/new`)],
+    [{ name: 'passwd', type: '1', link: '/etc/passwd' } as const],
+  ]) {
+    layout.top(layout.manifest(await layersOf(bad)));
+    await refused('DAMAGED', "can't be unpacked by tar");
+  }
+  // A hidden link is not followed, and what is called so afterwards is a folder.
+  expect(Object.keys(await laid(links, [whiteout('.wh.absolute'), file('absolute/new')]))).toContain('absolute/new');
+  expect(await laid([file(`${outside}/inside`)])).toHaveProperty([`${outside.slice(1)}/inside`]);
+  expect(readdirSync(outside)).toEqual([]);
+});
+
+// S96
+test('a blob that is missing, cut, another, or of an unknown type is told', async () => {
+  const [first, second] = (await layersOf([file('a')], [file('b')])) as [Descriptor, Descriptor];
+  const manifest = layout.manifest([first, second]);
+  layout.top(manifest);
+  const bytes = readFileSync(layout.pathOf(second));
+  writeFileSync(layout.pathOf(second), Buffer.from(bytes).fill(1, 600, 601));
+  await refused('DAMAGED', `${second.digest}.* its sha256 is`);
+  appendFileSync(layout.pathOf(second), 'x');
+  await refused('DAMAGED', `another length: ${second.digest} has ${String(bytes.length + 1)} bytes, not`);
+  rmSync(layout.pathOf(second));
+  await refused('DAMAGED', `lacks blobs/sha256/${second.digest.slice(7)}; copy the image again`);
+  symlinkSync('/etc/hostname', layout.pathOf(second));
+  await refused('DAMAGED', 'a link out of it');
+  layout.top(layout.manifest([{ ...first, mediaType: `${OCI}.layer.v1.tar+zip` }]));
+  await refused('UNSUPPORTED', 'a layer of the type application/vnd.oci.image.layer.v1.tar\\+zip');
+  layout.top(layout.manifest([first], 'amd64', 'application/vnd.cncf.helm.config.v1+json'));
+  await refused('UNSUPPORTED', 'helm');
+  layout.top({ ...first });
+  await refused('UNSUPPORTED', 'an entry of the type');
+  layout.top(layout.manifest([{ ...first, mediaType: `${OCI}.layer.v1.tar+gzip` }]));
+  await refused('DAMAGED', "can't be unpacked");
+});
+
+// S96
+test('documents are not believed', async () => {
+  const descriptor = layout.manifest(await layersOf([file('a')]));
+  for (const digest of ['sha256:../../../etc/passwd', `sha256:${'A'.repeat(64)}`, 'md5:0123', '']) {
+    layout.top({ ...descriptor, digest });
+    await refused('DAMAGED', 'index.json is not what .*manifests.0.digest: no digest');
+  }
+  layout.top({ ...descriptor, size: 5e6 });
+  await refused('DAMAGED', 'a document of 5000000 bytes');
+  layout.top(layout.manifest([]));
+  await refused('DAMAGED', 'layers');
+  writeFileSync(join(layout.path, 'index.json'), '{');
+  await refused('DAMAGED', 'no JSON');
+  let nested = descriptor;
+  for (let depth = 0; depth < 5; depth++) nested = layout.index([nested]);
+  layout.top(nested);
+  await refused('DAMAGED', 'more than 4 indexes');
+  writeFileSync(join(layout.path, 'oci-layout'), '{"imageLayoutVersion":"2.0.0"}');
+  await refused('DAMAGED', 'imageLayoutVersion');
+});
+
+// S96
+test('of several images one is named, of several machines the own one or the wanted one is taken', async () => {
+  const of = async (name: string, architecture: string): Promise<Descriptor> => ({
+    ...layout.manifest(await layersOf([file(name)]), architecture),
+    platform: { os: 'linux', architecture },
+  });
+  const named = (descriptor: Descriptor, name: string): Descriptor => ({
+    ...descriptor,
+    annotations: { [NAME]: name },
+  });
+  const both = layout.index([await of('arm', 'arm64'), await of('intel', 'amd64'), await of('z', 's390x')]);
+  const single = layout.manifest(await layersOf([file('single')]));
+  layout.top(named(layout.index([both]), 'app:1.4'), named(single, 'tool'));
+  await refused('USAGE', 'has several images: app:1.4, tool; choose one by --reference NAME');
+  await refused('NOT_FOUND', 'no image none; it has app:1.4, tool', { reference: 'none' });
+  const choose = async (options: Partial<ImportOptions>): Promise<string[]> =>
+    Object.keys(await treeOf(await diskOf(options)));
+  expect(await choose({ reference: 'app:1.4' })).toEqual(['intel']);
+  expect(await choose({ reference: 'app:1.4', platform: 'linux/arm64' })).toEqual(['arm']);
+  expect(await choose({ reference: single.digest })).toEqual(['single']);
+  const ours = { x64: 'intel', arm64: 'arm', s390x: 'z' }[process.arch as string];
+  expect(await choose({ reference: 'app:1.4', platform: undefined })).toEqual([ours]);
+  await refused('NOT_FOUND', 'no image for linux/riscv64; it has linux/arm64, linux/amd64, linux/s390x', {
+    reference: 'app:1.4',
+    platform: 'linux/riscv64',
+  });
+  await refused('NOT_FOUND', 'for linux/amd64 only', { reference: 'tool', platform: 'linux/arm64' });
+  await refused('USAGE', '--platform takes', { reference: 'tool', platform: 'arm' });
+});
+
+// S96
+test('a tar of a layout, as docker save writes it, becomes the same, also packed', async () => {
+  layout.top(layout.manifest(await layersOf([file('a', 'old')], [file('a', 'new')])));
+  writeFileSync(join(layout.path, 'manifest.json'), '[]');
+  for (const suffix of ['tar', 'tar.gz']) {
+    const archive = join(place, `app.${suffix}`);
+    await must('tar', ['-C', layout.path, '-caf', archive, '.']);
+    expect(await treeOf(await diskOf({}, archive))).toEqual({ a: 'new' });
+  }
+  rmSync(join(layout.path, 'index.json'));
+  symlinkSync('/etc/passwd', join(layout.path, 'index.json'));
+  await must('tar', ['-C', layout.path, '-cf', join(place, 'app.tar'), '.']);
+  await expect(diskOf({}, join(place, 'app.tar'))).rejects.toMatchObject({
+    code: 'DAMAGED',
+    message: expect.stringContaining('a link out of it at index.json'),
+  });
+  await expectNothingLeft();
+  expect(existsSync('/etc/passwd')).toBe(true);
+});
