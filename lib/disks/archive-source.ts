@@ -1,6 +1,7 @@
 /** A tar archive becomes a disk: it is unpacked into a folder that only its owner may look into, which then is a tree or an OCI image layout. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { assertNoDockerArchive } from './docker-archive.js';
 import { openTree } from './file-system-source.js';
 import type { ImageSource } from './image-source.js';
 import type { Input } from './input.js';
@@ -10,7 +11,7 @@ import { assertNoChoice, type OpenOptions } from './open-options.js';
 import { createTemporaryFolder } from './temporary.js';
 import { assertOwners, untar } from './untar.js';
 
-/** As `openTree` and `openLayout`, and DAMAGED, and what `input` throws, which is closed. */
+/** As `openTree` and `openLayout`, DAMAGED, USAGE (a docker-archive), and what `input` throws, which is closed. */
 export async function openArchive(input: Input, name: string, options: OpenOptions): Promise<ImageSource> {
   assertOwners(name, 'a tar archive');
   const folder = createTemporaryFolder();
@@ -20,6 +21,7 @@ export async function openArchive(input: Input, name: string, options: OpenOptio
     await untar(input, name, root);
     // How much of it has come has been told.
     if (await isOciLayout(root)) return await openLayout(root, name, { ...options, onIntake: undefined });
+    await assertNoDockerArchive(root, name);
     assertNoChoice(options, name);
     return await openTree(root, name, options.fileSystemBytes);
   } finally {

@@ -10,6 +10,7 @@ import { lstat, open, realpath, type FileHandle } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import type { Bytes } from '../format/geometry.js';
 import { errnoOf, LazydiskError, messageOf } from '../util/errors.js';
+import type { Intake } from './image-source.js';
 import { hashed, streamInput, taken, type Input } from './input.js';
 import { chooseImage, choosePlatform, isFor, platformName, shown, type WantedPlatform } from './oci-choice.js';
 import * as documents from './oci-documents.js';
@@ -73,12 +74,12 @@ export class OciLayout {
     });
   }
 
-  /** The bytes of a layer as it is packed: checked before, and again on the way. DAMAGED, IO, ABORTED. */
-  async openLayer({ descriptor }: Layer): Promise<Input> {
+  /** The bytes of a layer as it is packed: checked before, and again on the way, of which `onIntake` tells. DAMAGED, IO, ABORTED. */
+  async openLayer({ descriptor }: Layer, onIntake: (intake: Intake) => void): Promise<Input> {
     const file = await this.#open(descriptor);
     try {
       for await (const piece of this.#read(file, descriptor, false)) void piece;
-      return this.#read(file, descriptor, true);
+      return this.#read(file, descriptor, true, onIntake);
     } catch (error) {
       await file.close();
       throw error;
@@ -86,12 +87,12 @@ export class OciLayout {
   }
 
   /** From the beginning, to an error where it is not what `descriptor` says. */
-  #read(file: FileHandle, descriptor: Descriptor, autoClose: boolean): Input {
+  #read(file: FileHandle, descriptor: Descriptor, autoClose: boolean, onIntake?: (intake: Intake) => void): Input {
     const { size } = descriptor;
     const name = this.#nameOf(descriptor);
     const stream = file.createReadStream({ start: 0, end: size - 1, highWaterMark: PIECE_BYTES, autoClose });
     return hashed(
-      taken(streamInput(stream, name), size, { signal: this.signal }),
+      taken(streamInput(stream, name), size, { signal: this.signal, onIntake }),
       name,
       documents.checksumOf(descriptor),
     );

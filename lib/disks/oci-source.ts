@@ -10,7 +10,8 @@ import { throwIfAborted } from '../util/abort.js';
 import { LazydiskError } from '../util/errors.js';
 import { below, bytePath, bytesOf, entriesOf, type BytePath } from './byte-paths.js';
 import { openTree } from './file-system-source.js';
-import type { ImageSource } from './image-source.js';
+import type { ImageSource, Intake } from './image-source.js';
+import type { Input } from './input.js';
 import { moveBehindLinks } from './layer-links.js';
 import { layOver } from './layer-merge.js';
 import { wantedPlatform } from './oci-choice.js';
@@ -34,9 +35,13 @@ export async function openLayout(folder: string, name: string, options: OpenOpti
     let doneBytes = 0;
     for (const layer of layers) {
       throwIfAborted(signal);
-      await apply(layout, layer, temporary.path, tree);
-      doneBytes += layer.descriptor.size;
-      onIntake?.({ doneBytes, totalBytes });
+      const before = doneBytes;
+      const onLayer = (intake: Intake): void => {
+        doneBytes = before + intake.doneBytes;
+        onIntake?.({ doneBytes, totalBytes });
+      };
+      const packed = await layout.openLayer(layer, onLayer);
+      await apply(packed, layer, temporary.path, tree);
     }
     return await openTree(tree, name, fileSystemBytes);
   } catch (error) {
@@ -46,14 +51,14 @@ export async function openLayout(folder: string, name: string, options: OpenOpti
   }
 }
 
-async function apply(layout: OciLayout, layer: Layer, temporary: string, tree: string): Promise<void> {
-  const { packing, title } = layer;
+/** Lays a layer over the tree. `packed` is closed. */
+async function apply(packed: Input, { packing, title }: Layer, temporary: string, tree: string): Promise<void> {
   const folder = join(temporary, 'layer');
-  await makeFolder(folder);
   const members = new Set<BytePath>();
-  const packed = await layout.openLayer(layer);
-  const input = packing === 'none' ? packed : await unpacked(packed, title, { kind: 'packed', name: packing });
+  let input = packed;
   try {
+    await makeFolder(folder);
+    if (packing !== 'none') input = await unpacked(packed, title, { kind: 'packed', name: packing });
     await untar(input, title, folder, (path) => members.add(path));
   } finally {
     await input.close();

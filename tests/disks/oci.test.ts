@@ -1,6 +1,8 @@
 import { beforeEach, expect, test } from '@jest/globals';
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Intake } from '../../lib/disks/image-source.js';
+import { choosePlatform, wantedPlatform } from '../../lib/disks/oci-choice.js';
 import { exportImage } from '../../lib/repository/export.js';
 import { importImage, type ImportOptions } from '../../lib/repository/import.js';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
@@ -346,4 +348,54 @@ test('a tar of a layout, as docker save writes it, becomes the same, also packed
   });
   await expectNothingLeft();
   expect(existsSync('/etc/passwd')).toBe(true);
+});
+
+test('an older docker save is told what to do', async () => {
+  const manifest = '[{"Config":"c.json","RepoTags":["app:1"],"Layers":["l/layer.tar"]}]';
+  const archive = join(place, 'app.tar');
+  writeFileSync(archive, tarOf(file('manifest.json', manifest), file('l/layer.tar')));
+  await expect(diskOf({ platform: undefined }, archive)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining(`skopeo copy docker-archive:${archive} oci:FOLDER`),
+  });
+  await expectNothingLeft();
+  writeFileSync(archive, tarOf(file('manifest.json', '[{"name":"an app of the web"}]')));
+  expect(Object.keys(await treeOf(await diskOf({ platform: undefined }, archive)))).toEqual(['manifest.json']);
+});
+
+test('a layout tells how far it has come, in bytes of its packed layers', async () => {
+  const layers = await layersOf([file('a', 'x'.repeat(3e6))], [file('b')]);
+  layout.top(layout.manifest(layers));
+  const told: Intake[] = [];
+  await diskOf({ onProgress: ({ intake }) => intake !== null && told.push(intake) });
+  const totalBytes = layers[0]!.size + layers[1]!.size;
+  expect(told.map(({ doneBytes }) => doneBytes)).toEqual(
+    expect.arrayContaining([1048576, layers[0]!.size, totalBytes]),
+  );
+  expect(new Set(told.map((intake) => intake.totalBytes))).toEqual(new Set([totalBytes]));
+});
+
+// S96
+test.each([
+  ['linux/arm', ['linux/arm/v6', 'linux/arm/v7', 'linux/arm64/v8'], 1],
+  ['linux/arm/v6', ['linux/arm/v7', 'linux/arm/v6'], 1],
+  ['linux/arm64', ['linux/arm64/v9', 'linux/arm64/v8'], 1],
+  ['linux/arm64/v8', ['linux/arm64/v9', 'linux/arm64'], 1],
+  ['linux/amd64', ['windows/amd64', 'linux/amd64/v3', 'linux/amd64'], 2],
+  ['linux/amd64', ['linux/amd64/v3', 'linux/amd64/v2'], 0],
+  ['linux/386', ['unknown/unknown', 'linux/386', 'linux/386'], 1],
+])('%s of %j is number %i', (wanted, platforms, expected) => {
+  const all = platforms.map((text) => {
+    const [os, architecture, variant] = text.split('/') as [string, string, string?];
+    return { mediaType: 'x', digest: 'x', size: 1, platform: { os, architecture, variant } };
+  });
+  expect(choosePlatform(all, wantedPlatform(wanted), 'layout')).toBe(all[expected]);
+});
+
+// S96
+test('this machine is called as the standard calls it', () => {
+  const names = ['x64', 'arm64', 'arm', 'ia32', 'ppc64', 's390x', 'riscv64'].map(
+    (machine) => wantedPlatform(undefined, machine).platform.architecture,
+  );
+  expect(names).toEqual(['amd64', 'arm64', 'arm', '386', 'ppc64le', 's390x', 'riscv64']);
 });
