@@ -201,6 +201,7 @@ test.each([
 test('what is put below a link of the layers below lands where the link leads inside of the tree', async () => {
   const base = [
     file('usr/bin/sh'),
+    link('usr/own', '/usr/bin'),
     link('bin', '../../usr/bin'),
     link('sbin', '/bin'),
     link('top', '/'),
@@ -208,7 +209,7 @@ test('what is put below a link of the layers below lands where the link leads in
   ];
   const tree = await laid(
     base,
-    [file('bin/a'), file('sbin/d/b'), file('top/c'), whiteout('bin/.wh.x')],
+    [file('bin/a'), file('sbin/d/b'), file('top/c'), file('usr/own/o'), whiteout('bin/.wh.x')],
     [file('sbin/d/e')],
   );
   expect(Object.keys(tree).sort()).toEqual(
@@ -223,6 +224,8 @@ test('what is put below a link of the layers below lands where the link leads in
       'usr/bin/d/',
       'usr/bin/d/b',
       'usr/bin/d/e',
+      'usr/bin/o',
+      'usr/own',
       'usr/bin/sh',
     ].sort(),
   );
@@ -269,6 +272,11 @@ test('a blob that is missing, cut, another, or of an unknown type is told', asyn
   await refused('DAMAGED', `lacks blobs/sha256/${second.digest.slice(7)}; copy the image again`);
   symlinkSync('/etc/hostname', layout.pathOf(second));
   await refused('DAMAGED', 'a link out of it');
+  // It is compared before gzip gets to see it.
+  const packed = await layout.layer(tarOf(file('a')), 'gzip');
+  layout.top(layout.manifest([packed]));
+  writeFileSync(layout.pathOf(packed), Buffer.alloc(packed.size));
+  await refused('DAMAGED', `${packed.digest}.* its sha256 is`);
   layout.top(layout.manifest([{ ...first, mediaType: `${OCI}.layer.v1.tar+zip` }]));
   await refused('UNSUPPORTED', 'a layer of the type application/vnd.oci.image.layer.v1.tar\\+zip');
   layout.top(layout.manifest([first], 'amd64', 'application/vnd.cncf.helm.config.v1+json'));

@@ -1,5 +1,16 @@
 import { beforeEach, expect, test } from '@jest/globals';
-import { chmodSync, chownSync, linkSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { exportImage } from '../../lib/repository/export.js';
 import { importImage, type ImportOptions } from '../../lib/repository/import.js';
@@ -90,6 +101,20 @@ test('an archive that is cut off, or not what its checksum says, becomes nothing
   await expect(diskOf(archive)).rejects.toMatchObject({ code: 'DAMAGED' });
   expect(readdirSync(temporary)).toEqual([]);
   expect(await childrenOf(process.pid)).toEqual([]);
+});
+
+// S90, S95
+test('what follows the end of an archive is not unpacked, but belongs to its checksum', async () => {
+  const archive = join(folder, 'tree.tar');
+  await must('tar', ['-C', tree, '-cf', archive, '.']);
+  appendFileSync(archive, Buffer.alloc(4 * MIB, 1));
+  const hex = createHash('sha256').update(readFileSync(archive)).digest('hex');
+  await expectTheTree((await diskOf(archive, { checksum: { algorithm: 'sha256', hex } })).raw);
+  const checksum = { algorithm: 'sha256', hex: '0'.repeat(64) } as const;
+  await expect(diskOf(archive, { checksum })).rejects.toMatchObject({
+    code: 'DAMAGED',
+    message: expect.stringContaining(hex),
+  });
 });
 
 test('what can not become a file system says so', async () => {
