@@ -358,6 +358,7 @@ test('a tar of a layout, as docker save writes it, becomes the same, also packed
   expect(existsSync('/etc/passwd')).toBe(true);
 });
 
+// S96
 test('an older docker save is told what to do', async () => {
   const manifest = '[{"Config":"c.json","RepoTags":["app:1"],"Layers":["l/layer.tar"]}]';
   const archive = join(place, 'app.tar');
