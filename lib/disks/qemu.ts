@@ -216,5 +216,7 @@ function unreadable({ name, driver }: ContainerFile, { said }: Ended): LazydiskE
       `${name} is in use, by a running guest maybe; stop whoever writes to it and import again.`,
     );
   }
-  return new LazydiskError('DAMAGED', `${name} can't be read as ${driver}: ${said}.`);
+  // It repeats its name and how it was told of the file.
+  const reason = said.replace(/^qemu-\w+: (Could not open '.*': )?/, '');
+  return new LazydiskError('DAMAGED', `${name} can't be read as ${driver}: ${reason}.`);
 }

@@ -11,6 +11,7 @@ import { mount, umount2 } from '../../lib/util/syscalls.js';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
 import { CHUNK, ImageWorld } from '../helpers/image-world.js';
 import { temporaryFolder } from '../helpers/temporary.js';
+import { waitFor } from '../helpers/waiting.js';
 
 cleanUpAfter('each');
 
@@ -99,7 +100,12 @@ test('writes whose size was lost with the host do not show when the disk grows a
   await head.write(2 * CHUNK, Buffer.alloc(8 * BLOCK, 64));
   await head.fsync();
   // States and data of a later round had reached the disk, the size that goes with them had not.
-  const path = join(directory, readdirSync(directory, { recursive: true, encoding: 'utf8' }).find(isDurableMap)!);
+  // Files of the layer that was committed before go behind that commit's answer.
+  const name = await waitFor('one layer is left', () => {
+    const maps = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter(isDurableMap);
+    return maps.length === 1 ? maps[0] : undefined;
+  });
+  const path = join(directory, name);
   const id = basename(path, '.durable');
   const sizeBytes = 2 * CHUNK + 2 * BLOCK + 100;
   writeFileSync(path, encodeSideHeader(id, { sizeBytes, cutBlock: NO_CUT }), { flag: 'r+' });
