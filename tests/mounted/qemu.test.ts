@@ -3,10 +3,9 @@ import { join } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { allocatedBytes, checksumOf } from '../helpers/contents.js';
 import { testWith } from '../helpers/driver.js';
-import { commit, importFile, MIB, repositoryWithImage } from '../helpers/images.js';
+import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
 import { type MountedTest, mountRepository } from '../helpers/mounts.js';
 import { must, run, start } from '../helpers/processes.js';
-import { lazydisk } from '../helpers/program.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/waiting.js';
 
@@ -112,16 +111,5 @@ describe('QEMU on a head', () => {
     expect(await checksumOf(mounted.path('new'))).toBe(await checksumOf(original));
     await commit(mounted, 'new');
     expect(await checksumOf(mounted.path('new', '1.raw'))).toBe(await checksumOf(original));
-  });
-
-  test('import refuses a qcow2 and says which command makes it raw', async () => {
-    const { mounted, original } = await mountedImage();
-    const qcow2 = join(temporaryFolder('converted'), 'x.qcow2');
-    await must('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', original, qcow2]);
-    const { repository } = mounted;
-    const refused = await lazydisk(['import', repository.url, qcow2, 'x'], { env: repository.env });
-    expect(refused.status).toBe(2);
-    expect(refused.stderr).toMatch(/qemu-img convert/);
-    await expect(importFile(repository, original, 'x')).resolves.toBeUndefined();
   });
 });
