@@ -1,33 +1,42 @@
 /**
  * The driver that mounted tests run on: LAZYDISK_TEST_DRIVER, the kernel driver by default. tests/tools/run-tests.sh runs
- * them once on each.
+ * them once on each, and once on the kernel driver without the features of later kernels (LAZYDISK_FUSE_WITHOUT).
  *
- * What the second driver can't do is skipped by name, test by test, so that the list of skipped tests is the list of its
- * limits.
+ * What can't be done so is skipped by name, test by test, so that the list of skipped tests is the list of the limits.
  */
-import { test } from '@jest/globals';
+import { describe, test } from '@jest/globals';
 
 export type TestDriver = 'kernel' | 'fuse-native';
 
-/** What a driver can do that the other can't. */
-export type DriverFeature = 'discard' | 'hole seeking';
+/** What can't be done everywhere. */
+export type DriverFeature = 'discard' | 'hole seeking' | 'taking over' | 'passthrough';
 
 const FEATURES: Readonly<Record<TestDriver, readonly DriverFeature[]>> = {
-  kernel: ['discard', 'hole seeking'],
-  // libfuse 2 has no operation for either.
+  kernel: ['discard', 'hole seeking', 'taking over', 'passthrough'],
+  // libfuse 2 has no operation for any of them.
   'fuse-native': [],
 };
 
 export const testDriver: TestDriver = chosen(process.env['LAZYDISK_TEST_DRIVER']);
 
-/** `test` where the driver has the feature, else `test.skip`. */
+/** By the name that LAZYDISK_FUSE_WITHOUT has for what a feature needs of the kernel. */
+const NEEDS: Readonly<Partial<Record<DriverFeature, string>>> = { 'taking over': 'resend', passthrough: 'passthrough' };
+const masked = (process.env['LAZYDISK_FUSE_WITHOUT'] ?? '').split(',');
+
+/** `test` where the feature is there, else `test.skip`. */
 export function testWith(feature: DriverFeature): typeof test | typeof test.skip {
   return supports(feature) ? test : test.skip;
 }
 
-/** Whether the driver has the feature: for tests that can do without it. */
+/** The same for a group of tests. */
+export function describeWith(feature: DriverFeature): typeof describe | typeof describe.skip {
+  return supports(feature) ? describe : describe.skip;
+}
+
+/** Whether the feature is there: for tests that can do without it. */
 export function supports(feature: DriverFeature): boolean {
-  return FEATURES[testDriver].includes(feature);
+  const need = NEEDS[feature];
+  return FEATURES[testDriver].includes(feature) && (need === undefined || !masked.includes(need));
 }
 
 /** `test` on one driver, for what is a fact of that one alone. */

@@ -5,7 +5,7 @@ import type { Page } from 'playwright-core';
 import { openPage, type Watched } from '../helpers/browser.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { readRange } from '../helpers/contents.js';
-import { testDriver } from '../helpers/driver.js';
+import { supports } from '../helpers/driver.js';
 import { MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountRepository, type MountedTest } from '../helpers/mounts.js';
 import { must } from '../helpers/processes.js';
@@ -175,7 +175,7 @@ describe('the dashboard', () => {
     await dark.context().close();
   });
 
-  if (testDriver === 'kernel') {
+  if (supports('taking over')) {
     test('an open page goes on when another daemon takes over', async () => {
       await mounted.killDaemon();
       await readRange(mounted.path(name), MIB, 4096);

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { open } from 'node:fs/promises';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { checksumOf, readRange } from '../helpers/contents.js';
-import { testDriver, testOn } from '../helpers/driver.js';
+import { testDriver, testWith } from '../helpers/driver.js';
 import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
 import { type MountedTest, mountAgain, mountRepository } from '../helpers/mounts.js';
 import { must } from '../helpers/processes.js';
@@ -48,7 +48,7 @@ describe('a snapshot that is kept as a flat file', () => {
   }, 60_000);
 
   // S46
-  testOn('kernel')(
+  testWith('passthrough')(
     'is read by the kernel alone, until it is dropped',
     async () => {
       const { repository, name, original } = await repositoryWithImage();

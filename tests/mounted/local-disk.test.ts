@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { checksumOf, readRange } from '../helpers/contents.js';
-import { testOn } from '../helpers/driver.js';
+import { testOn, testWith } from '../helpers/driver.js';
 import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountAgain, mountRepository } from '../helpers/mounts.js';
 import { childrenOf, must, run } from '../helpers/processes.js';
@@ -79,7 +79,7 @@ testOn('kernel')(
 );
 
 // S57
-testOn('kernel')(
+testWith('taking over')(
   'a daemon that dies while the disk is full is followed once there is room: who reads waits, and gets no error',
   async () => {
     const disk = await SmallDisk.mount(64 * MIB);

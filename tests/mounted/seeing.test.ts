@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { readRange } from '../helpers/contents.js';
-import { testDriver } from '../helpers/driver.js';
+import { testWith } from '../helpers/driver.js';
 import { freePorts } from '../helpers/free-ports.js';
 import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountRepository, type MountedTest } from '../helpers/mounts.js';
@@ -145,9 +145,8 @@ describe('a mount as it is seen from outside', () => {
     expect([both.status, both.stderr]).toEqual([2, expect.stringContaining('watch and image are mutually exclusive')]);
   });
 
-  const onKernelDriver = testDriver === 'kernel' ? test : test.skip;
   // S100
-  onKernelDriver('the daemon that takes over serves them, and its counters begin anew', async () => {
+  testWith('taking over')('the daemon that takes over serves them, and its counters begin anew', async () => {
     const started = await value('lazydisk_start_time_seconds');
     await mounted.killDaemon();
     await waitFor('another daemon answers', async () => {

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from '@jest/globals';
+import { beforeEach, expect, test } from '@jest/globals';
 import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ControlClient } from '../../mount/service/control-client.js';
@@ -6,7 +6,7 @@ import { SOCKET_NAME } from '../../mount/service/control-protocol.js';
 import { GIVE_UP_AFTER, QUICK_DEATH_MS } from '../../mount/service/succession.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { readRange } from '../helpers/contents.js';
-import { testDriver } from '../helpers/driver.js';
+import { describeWith } from '../helpers/driver.js';
 import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountAgain, mountRepository, type MountedTest } from '../helpers/mounts.js';
 import { childrenOf, isAlive, must, start } from '../helpers/processes.js';
@@ -19,7 +19,7 @@ const FIO = [
   ...['--verify=crc32c', '--verify_fatal=1', '--do_verify=1', '--verify_state_save=0', '--time_based', '--runtime=10'],
 ];
 
-const describeTakeover = testDriver === 'kernel' ? describe : describe.skip;
+const describeTakeover = describeWith('taking over');
 
 async function log(mounted: MountedTest): Promise<{ message: string }[]> {
   const text = await readFile(join(mounted.stateDirectory, 'daemon.log'), 'utf8');
