@@ -83,3 +83,14 @@ it('a certificate that nobody vouches for is REFUSED, and no request is sent', a
   expect(connections).toBe(0);
   await store.close();
 });
+
+it('AWS_CA_BUNDLE says whom to trust', async () => {
+  const trusting = { ...environment, AWS_CA_BUNDLE: fixture('certificate.pem') };
+  const store = await openStore(parseLocation('s3://bucket/prefix'), {
+    endpoint: url('localhost'),
+    environment: trusting,
+  });
+  const bytes = await store.get('key', { range: { offsetBytes: 0, lengthBytes: 300_000 } });
+  expect(bytes.equals(Buffer.alloc(300_000, 7))).toBe(true);
+  await store.close();
+});
