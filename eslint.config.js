@@ -2,6 +2,8 @@ import tseslint from 'typescript-eslint';
 
 // The rooms, from the ground up, and the rooms that each may import (docs/ARCHITECTURE.md). Arrows point down only;
 // every room may use itself, lib/util and lib/format.
+const LIBRARY = ['image', 'mirror', 'repository', 'store', 'format', 'util'];
+const DAEMON = ['service', 'tree', 'fuse', ...LIBRARY];
 const ROOMS = {
   'lib/util': [],
   'lib/format': ['util'],
@@ -10,38 +12,13 @@ const ROOMS = {
   'lib/repository': ['disks', 'store', 'format', 'util'],
   'lib/mirror': ['repository', 'store', 'format', 'util'],
   'lib/image': ['mirror', 'repository', 'store', 'format', 'util'],
-  'mount/fuse': ['image', 'mirror', 'repository', 'store', 'format', 'util'],
-  'mount/tree': ['fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
-  'mount/service': ['tree', 'fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
-  'mount/metrics': ['service', 'tree', 'fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
-  'mount/dashboard': ['service', 'tree', 'fuse', 'image', 'mirror', 'repository', 'store', 'format', 'util'],
-  'mount/cli': [
-    'dashboard',
-    'metrics',
-    'service',
-    'tree',
-    'fuse',
-    'image',
-    'mirror',
-    'repository',
-    'store',
-    'format',
-    'util',
-  ],
-  'mount/reference': [
-    'cli',
-    'dashboard',
-    'metrics',
-    'service',
-    'tree',
-    'fuse',
-    'image',
-    'mirror',
-    'repository',
-    'store',
-    'format',
-    'util',
-  ],
+  'mount/fuse': LIBRARY,
+  'mount/tree': ['fuse', ...LIBRARY],
+  'mount/service': ['tree', 'fuse', ...LIBRARY],
+  'mount/metrics': DAEMON,
+  'mount/dashboard': DAEMON,
+  'mount/cli': ['dashboard', 'metrics', ...DAEMON],
+  'mount/reference': ['cli', 'dashboard', 'metrics', ...DAEMON],
 };
 const ALL_ROOMS = Object.keys(ROOMS).map((room) => room.split('/')[1]);
 

@@ -62,10 +62,9 @@ export class S3Sessions {
   }
 
   /** After the server refused a session: reads the credentials again. Whether there are others now. */
-  async hasOthersThan(session: S3Session | undefined): Promise<boolean> {
-    if (session !== undefined && this.made?.session !== session) return true;
-    const before = this.known;
-    if (before === undefined) return false;
+  async hasOthersThan(session: S3Session): Promise<boolean> {
+    if (this.made?.session !== session) return true;
+    const before = this.made.of;
     if (!this.mayRenew() && this.reading === undefined) return false;
     const now = await this.renew().catch(() => before);
     return !same(now.credentials, before.credentials);

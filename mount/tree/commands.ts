@@ -52,6 +52,7 @@ export interface RevertResult {
   /** The snapshot that was asked for; null: the base. */
   readonly number: number | null;
 }
+
 /** What `unlock` answers. */
 export interface UnlockResult {
   readonly image: string;

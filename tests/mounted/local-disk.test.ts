@@ -57,12 +57,7 @@ testOn('kernel')(
 testOn('kernel')(
   'ENOSPC of the local disk is ENOSPC to the writer; what was written stays whole, and with room again all goes on',
   async () => {
-    const disk = await SmallDisk.mount(64 * MIB);
-    const { repository, name } = await repositoryWithImage('file');
-    const mounted = await mountRepository({ repository, stateDirectory: join(disk.folder, 'state') });
-    const file = await open(mounted.path(name), 'r+');
-    await file.write(Buffer.alloc(MIB, 1), 0, MIB, 0);
-    await disk.fill();
+    const { disk, mounted, name, file } = await writtenAndFull();
     await expect(file.write(Buffer.alloc(MIB, 2), 0, MIB, 8 * MIB)).rejects.toMatchObject({ code: 'ENOSPC' });
     expect((await readRange(mounted.path(name), 0, MIB)).equals(Buffer.alloc(MIB, 1))).toBe(true);
     await disk.makeRoom();
@@ -82,12 +77,7 @@ testOn('kernel')(
 testWith('taking over')(
   'a daemon that dies while the disk is full is followed once there is room: who reads waits, and gets no error',
   async () => {
-    const disk = await SmallDisk.mount(64 * MIB);
-    const { repository, name } = await repositoryWithImage('file');
-    const mounted = await mountRepository({ repository, stateDirectory: join(disk.folder, 'state') });
-    const file = await open(mounted.path(name), 'r+');
-    await file.write(Buffer.alloc(MIB, 1), 0, MIB, 0);
-    await disk.fill();
+    const { disk, mounted, file } = await writtenAndFull();
     await mounted.killDaemon();
     const bytes = Buffer.alloc(MIB);
     const reading = file.read(bytes, 0, MIB, 0);
@@ -106,3 +96,14 @@ testWith('taking over')(
   },
   120_000,
 );
+
+/** A head with one MiB of ones, open, on a disk that is full by now. */
+async function writtenAndFull() {
+  const disk = await SmallDisk.mount(64 * MIB);
+  const { repository, name } = await repositoryWithImage('file');
+  const mounted = await mountRepository({ repository, stateDirectory: join(disk.folder, 'state') });
+  const file = await open(mounted.path(name), 'r+');
+  await file.write(Buffer.alloc(MIB, 1), 0, MIB, 0);
+  await disk.fill();
+  return { disk, mounted, name, file };
+}
