@@ -1,9 +1,8 @@
 /**
  * The mirror: this host's verified copies of chunks, shared by all images. It stacks the parts of this folder.
  *
- *   ensure ── here? (slot-table) ── yes: pin, publish, done, without an await
- *      └ no: one arrival per chunk (arrival.ts) ── kept under another boot: prove in place (proof.ts)
- *                └ fetch in runs (fetcher.ts) ── verified ── keep: slot, record, table (keeper.ts) ── pin, publish for each waiter
+ *   ensure ── here? (slot-table.ts) ── yes: pin, publish, done, without an await
+ *      └ no: one arrival per chunk, whose way intake.ts tells ── pin, publish for each waiter (waiters.ts)
  *   eviction.ts lets slots leave; open-slots.ts finds again what an earlier process kept.
  *
  * What holds:
@@ -18,8 +17,7 @@
  * of the source).
  */
 import type { Bytes, ChunkNumber, SlotNumber } from '../format/geometry.js';
-import type { ChunkId, ChunkReference } from '../format/references.js';
-import { allowManyWaits } from '../util/abort.js';
+import type { ChunkId } from '../format/references.js';
 import { LazydiskError } from '../util/errors.js';
 import type { Log } from '../util/log.js';
 import type {
@@ -35,19 +33,16 @@ import type {
   WantedChunk,
 } from './api.js';
 import { FIRST_SLOT, SLOT_UNKNOWN } from './api.js';
-import { Arrival } from './arrival.js';
-import { Berth } from './berth.js';
 import { Eviction } from './eviction.js';
-import { Fetcher } from './fetcher.js';
-import { Keeper, type BerthPlace } from './keeper.js';
+import { Intake } from './intake.js';
+import { Keeper } from './keeper.js';
 import { SlotLease } from './lease.js';
 import { OpenSlots } from './open-slots.js';
 import { Proof } from './proof.js';
-import type { Landing } from './run.js';
 import type { SlotPool } from './slot-pool.js';
-import { KEPT, UNPUBLISHED, UNVERIFIED } from './slot-table.js';
+import { KEPT, UNPUBLISHED } from './slot-table.js';
 import { SpaceLimit } from './space-limit.js';
-import { LeaseWait, PrefetchWait } from './waiters.js';
+import { LeaseWait, notAwaited, PrefetchWait } from './waiters.js';
 import type { WorkerFence } from './worker-fence.js';
 
 const DEFAULT_MAX_REQUESTS = 48;
@@ -78,14 +73,7 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
 
 class LocalMirror implements Mirror {
   private readonly eviction: Eviction;
-  private readonly keeper: Keeper;
-  private readonly proof: Proof;
-  private readonly fetcher: Fetcher<Arrival>;
-  /** By chunk size and id: a damaged tree may give an id to chunks of two sizes. */
-  private readonly arrivals = new Map<string, Arrival>();
-  /** Of all arrivals: room that is as good as taken. */
-  private expectedBytes: Bytes = 0;
-  private readonly inserting = new Set<Promise<unknown>>();
+  private readonly intake: Intake;
   private closing: Promise<void> | undefined;
 
   constructor(
@@ -97,15 +85,20 @@ class LocalMirror implements Mirror {
     const limit = new SpaceLimit(options.directory, options.quotaBytes);
     const eviction = new Eviction({ pools: () => slots.all(), record, limit, fence, log });
     this.eviction = eviction;
-    this.keeper = new Keeper({ record, eviction, limit, log });
-    this.proof = new Proof({ record, eviction, log });
-    this.fetcher = new Fetcher<Arrival>({
-      source: options.source,
-      maxRequests: options.maxRequests ?? DEFAULT_MAX_REQUESTS,
-      maxBytesInFlight: options.maxBytesInFlight ?? DEFAULT_MAX_BYTES_IN_FLIGHT,
-      maxFillBytesPerSecond: options.maxFillBytesPerSecond ?? null,
-      log,
-      land: (arrivals) => this.land(arrivals),
+    this.intake = new Intake({
+      eviction,
+      keeper: new Keeper({ record, eviction, limit, log }),
+      proof: new Proof({ record, eviction, log }),
+      fetching: {
+        source: options.source,
+        maxRequests: options.maxRequests ?? DEFAULT_MAX_REQUESTS,
+        maxBytesInFlight: options.maxBytesInFlight ?? DEFAULT_MAX_BYTES_IN_FLIGHT,
+        maxFillBytesPerSecond: options.maxFillBytesPerSecond ?? null,
+        log,
+      },
+      onKept: () => {
+        this.trim();
+      },
     });
   }
 
@@ -156,9 +149,9 @@ class LocalMirror implements Mirror {
     if (missing.length === 0) return lease;
 
     const wait = new LeaseWait(map, lease);
-    this.send(wait, pool, missing, priority);
+    this.intake.request(wait, pool, missing, priority);
     try {
-      await untilLeft(wait, signal);
+      await wait.over(signal);
       return lease;
     } catch (error) {
       lease.release();
@@ -181,13 +174,14 @@ class LocalMirror implements Mirror {
 
     const wait = new PrefetchWait(map);
     const missing: WantedChunk[] = [];
-    let roomBytes = freeBytes - this.expectedBytes;
+    const { arrivals } = this.intake;
+    let roomBytes = freeBytes - arrivals.expectedBytes;
     const travelling = new Set<ChunkId>();
     for (const one of wanted) {
       const { id } = one.reference;
       if (this.takeLocal(pool, map, one.chunk, id) !== undefined) {
         wait.arrived(1);
-      } else if (travelling.has(id) || this.arrivals.has(arrivalKey(pool, id)) || pool.table.find(id) !== undefined) {
+      } else if (travelling.has(id) || arrivals.find(pool, id) !== undefined || pool.table.find(id) !== undefined) {
         missing.push(one);
       } else if (roomBytes >= pool.chunkSizeBytes) {
         roomBytes -= pool.chunkSizeBytes;
@@ -198,8 +192,8 @@ class LocalMirror implements Mirror {
       }
     }
     if (missing.length > 0) {
-      this.send(wait, pool, missing, priority);
-      await untilLeft(wait, signal);
+      this.intake.request(wait, pool, missing, priority);
+      await wait.over(signal);
     }
     return wait.outcome();
   }
@@ -209,19 +203,8 @@ class LocalMirror implements Mirror {
     const pool = this.slots.pool(bytes.length);
     const slot = pool.table.find(id);
     const isHere = slot !== undefined && pool.table.state(slot) === KEPT;
-    if (isHere || this.arrivals.has(arrivalKey(pool, id))) return;
-    const reference: ChunkReference = { id, segment: '', offsetBytes: 0, storedBytes: bytes.length, codec: 'none' };
-    const arrival = this.newArrival(pool, reference, 'demand', true);
-    const work = this.keepLent(arrival, bytes);
-    this.inserting.add(work);
-    try {
-      await work;
-    } catch (error) {
-      arrival.failed(error);
-    } finally {
-      this.inserting.delete(work);
-      this.trim();
-    }
+    if (isHere || this.intake.arrivals.find(pool, id) !== undefined) return;
+    await this.intake.insert(pool, id, bytes);
   }
 
   readSlot(chunkSizeBytes: Bytes, slot: SlotNumber, offset: number, target: Uint8Array): void {
@@ -248,11 +231,11 @@ class LocalMirror implements Mirror {
   }
 
   underWay(map: SlotMap): ChunkNumber[] {
-    return [...this.arrivals.values()].flatMap((arrival) => arrival.chunksFor(map));
+    return this.intake.arrivals.chunksFor(map);
   }
 
   statistics(): MirrorStatistics {
-    const { counts } = this.fetcher;
+    const { counts, arrivals } = this.intake;
     return {
       localBytes: this.eviction.localBytes(),
       quotaBytes: this.options.quotaBytes,
@@ -263,7 +246,7 @@ class LocalMirror implements Mirror {
       hedges: counts.hedges,
       hedgesWon: counts.hedgesWon,
       evictedChunks: this.eviction.evictedChunks,
-      waitingFetches: this.arrivals.size,
+      waitingFetches: arrivals.count,
       damagedChunks: counts.damagedChunks,
     };
   }
@@ -274,10 +257,7 @@ class LocalMirror implements Mirror {
   }
 
   private async end(): Promise<void> {
-    const closed = new LazydiskError('ABORTED', 'The mirror is being closed.');
-    const ended = Promise.allSettled([this.fetcher.close(), this.proof.settled(), ...this.inserting]);
-    for (const arrival of [...this.arrivals.values()]) arrival.failed(closed);
-    await ended;
+    await this.intake.close(beingClosed());
     await this.eviction.settled();
     await this.slots.close();
   }
@@ -287,7 +267,7 @@ class LocalMirror implements Mirror {
   }
 
   private assertOpen(): void {
-    if (this.closing !== undefined) throw new LazydiskError('ABORTED', 'The mirror is being closed.');
+    if (this.closing !== undefined) throw beingClosed();
   }
 
   /** The slot in which the chunk is, proven and now published. Synchronous: nothing leaves before the caller has pinned it. */
@@ -300,110 +280,12 @@ class LocalMirror implements Mirror {
     pool.maps.publish(map, chunk, slot);
     return slot;
   }
-
-  /** Lets `wait` join the arrivals of the chunks, and begins those that are not under way. */
-  private send(
-    wait: LeaseWait | PrefetchWait,
-    pool: SlotPool,
-    missing: readonly WantedChunk[],
-    priority: FetchPriority,
-  ): void {
-    const toFetch: Arrival[] = [];
-    for (const { chunk, reference } of missing) {
-      const known = this.arrivals.get(arrivalKey(pool, reference.id));
-      const arrival = known ?? this.newArrival(pool, reference, priority, false);
-      arrival.join(wait, chunk, priority);
-      wait.expect(arrival);
-      if (known !== undefined) {
-        this.fetcher.raise(known, priority);
-        continue;
-      }
-      const slot = pool.table.find(reference.id);
-      if (slot !== undefined && pool.table.state(slot) === UNVERIFIED) void this.prove(arrival, slot);
-      else toFetch.push(arrival);
-    }
-    this.fetcher.request(toFetch, priority);
-  }
-
-  private newArrival(pool: SlotPool, reference: ChunkReference, priority: FetchPriority, isKept: boolean): Arrival {
-    const key = arrivalKey(pool, reference.id);
-    const onEnd = () => {
-      this.arrivals.delete(key);
-      this.expectedBytes -= pool.chunkSizeBytes;
-    };
-    const arrival = new Arrival(pool, reference, priority, onEnd, isKept);
-    this.arrivals.set(key, arrival);
-    this.expectedBytes += pool.chunkSizeBytes;
-    return arrival;
-  }
-
-  private async prove(arrival: Arrival, slot: SlotNumber): Promise<void> {
-    try {
-      if (await this.proof.prove(arrival.pool, slot)) {
-        arrival.arrived(slot, undefined);
-        arrival.pool.table.unpin(slot);
-        this.trim();
-      } else {
-        this.fetcher.request([arrival], arrival.priority);
-      }
-    } catch (error) {
-      arrival.failed(error);
-    }
-  }
-
-  /** Where the chunks of one run go. */
-  private land(arrivals: readonly Arrival[]): Landing<Arrival> {
-    // Nothing leaves for a run with chunks that only fill: those of it that may evict take single slots then.
-    const whenFull = arrivals.some(({ priority }) => priority === 'fill') ? 'refuse' : 'evict';
-    const berth = new Berth(arrivals[0]!.pool, this.eviction, arrivals.length, whenFull);
-    const indexes = new Map(arrivals.map((arrival, index) => [arrival, index]));
-    return {
-      arrived: async (arrival, bytes) => this.keep(arrival, bytes, { berth, index: indexes.get(arrival)! }),
-      end: async () => berth.leave(),
-    };
-  }
-
-  /** Keeps a verified chunk and ends its arrival; resolves to whether its waiters go on using these bytes. What was fetched to fill finds free room or none. */
-  private async keep(arrival: Arrival, bytes: Uint8Array, place?: BerthPlace): Promise<'in use' | 'free'> {
-    const { pool, reference, priority } = arrival;
-    const whenFull = priority === 'fill' ? 'refuse' : 'evict';
-    const slot = await this.keeper.keep(pool, { id: reference.id, bytes }, whenFull, place);
-    if (slot === undefined) {
-      arrival.arrived(undefined, bytes);
-      return 'in use';
-    }
-    arrival.arrived(slot, undefined);
-    pool.table.unpin(slot);
-    return 'free';
-  }
-
-  /** The same for bytes that the caller uses anew afterwards: who waits for them and gets no slot is given a copy. */
-  private async keepLent(arrival: Arrival, bytes: Uint8Array): Promise<void> {
-    const { pool, reference } = arrival;
-    const slot = await this.keeper.keep(pool, { id: reference.id, bytes }, 'evict');
-    arrival.arrived(slot, slot === undefined ? Uint8Array.from(bytes) : undefined);
-    if (slot !== undefined) pool.table.unpin(slot);
-  }
-}
-
-function arrivalKey(pool: SlotPool, id: ChunkId): string {
-  return `${String(pool.chunkSizeBytes)}/${id}`;
 }
 
 function assertWanted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new LazydiskError('ABORTED', 'The caller did not wait for the chunks.');
+  if (signal?.aborted) throw notAwaited();
 }
 
-/** Resolves when the wait is over; the signal ends it. */
-async function untilLeft(wait: LeaseWait | PrefetchWait, signal: AbortSignal | undefined): Promise<void> {
-  const onAbort = () => {
-    wait.leaveAborted();
-  };
-  if (signal !== undefined) allowManyWaits(signal);
-  signal?.addEventListener('abort', onAbort);
-  try {
-    await wait.done;
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
-  }
+function beingClosed(): LazydiskError {
+  return new LazydiskError('ABORTED', 'The mirror is being closed.');
 }

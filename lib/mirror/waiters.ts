@@ -5,6 +5,7 @@
  * on travelling for others, or are dropped by the fetcher when nobody is left.
  */
 import type { ChunkNumber, SlotNumber } from '../format/geometry.js';
+import { allowManyWaits } from '../util/abort.js';
 import { LazydiskError } from '../util/errors.js';
 import type { PrefetchOutcome, SlotMap } from './api.js';
 import type { Arrival, Waiter } from './arrival.js';
@@ -12,7 +13,7 @@ import type { SlotLease } from './lease.js';
 
 /** A promise that the arrivals of one call settle. */
 abstract class Wait implements Waiter {
-  readonly done: Promise<void>;
+  private readonly done: Promise<void>;
   private settle: { resolve: () => void; reject: (error: unknown) => void } | undefined;
   private readonly missing = new Set<Arrival>();
 
@@ -39,8 +40,18 @@ abstract class Wait implements Waiter {
     this.settle?.reject(error);
   }
 
-  leaveAborted(): void {
-    this.leave(new LazydiskError('ABORTED', 'The caller did not wait for the chunks.'));
+  /** Resolves when the chunks' ways have ended, or rejects as the class says. ABORTED: the signal. */
+  async over(signal: AbortSignal | undefined): Promise<void> {
+    const onAbort = () => {
+      this.leave(notAwaited());
+    };
+    if (signal !== undefined) allowManyWaits(signal);
+    signal?.addEventListener('abort', onAbort);
+    try {
+      await this.done;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
   }
 
   protected ended(arrival: Arrival): void {
@@ -111,4 +122,8 @@ export class PrefetchWait extends Wait {
     const { arrivedChunks, failedChunks, refusedChunks } = this;
     return { arrivedChunks, failedChunks, refusedChunks };
   }
+}
+
+export function notAwaited(): LazydiskError {
+  return new LazydiskError('ABORTED', 'The caller did not wait for the chunks.');
 }
