@@ -5,7 +5,7 @@ import type { Repository } from '../../lib/repository/api.js';
 import { cloneSnapshot } from '../../lib/repository/clone.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { ControlClient } from '../service/control-client.js';
-import type { CloneWish } from '../tree/commands.js';
+import type { CloneWish } from '../tree/command-values.js';
 import { numberIn, numberOn, parseImageName, parseImageReference, type ImageReference } from './image-reference.js';
 import { parseSize } from './sizes.js';
 import { withRepository } from './store-stack.js';

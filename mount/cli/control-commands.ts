@@ -3,7 +3,8 @@ import type { BootProfile } from '../../lib/format/profile.js';
 import type { CloneOutcome, CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import type { MountStack } from '../service/daemon.js';
-import { throwIfFailed, type Commands } from '../tree/commands.js';
+import { throwIfFailed } from '../tree/command-runs.js';
+import type { Commands } from '../tree/commands.js';
 import type { CommandOutcome } from '../tree/outcomes.js';
 import type { Tree } from '../tree/tree.js';
 

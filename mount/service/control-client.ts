@@ -5,7 +5,7 @@ import { request as httpRequest } from 'node:http';
 import type { BootProfile } from '../../lib/format/profile.js';
 import type { CloneOutcome, CommitOutcome, HydrateOutcome } from '../../lib/image/api.js';
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
-import type { CloneWish, CommitWish } from '../tree/commands.js';
+import type { CloneWish, CommitWish } from '../tree/command-values.js';
 import type { FlatResult } from '../tree/flat-snapshots.js';
 import type { CommandOutcome, RunningCommand } from '../tree/outcomes.js';
 import type { ImageStatusDocument, MountGlance, MountStatus } from '../tree/status-schema.js';

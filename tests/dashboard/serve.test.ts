@@ -10,7 +10,8 @@ import { EventParser, type ServerEvent } from '../../mount/dashboard/page/events
 import type { ActivityMessage, MapMessage, MountMessage } from '../../mount/dashboard/protocol.js';
 import { ReadTimes } from '../../mount/dashboard/read-times.js';
 import { serveDashboard, type Dashboard, type DashboardParts } from '../../mount/dashboard/serve.js';
-import { Commands, throwIfFailed } from '../../mount/tree/commands.js';
+import { throwIfFailed } from '../../mount/tree/command-runs.js';
+import { Commands } from '../../mount/tree/commands.js';
 import { Outcomes } from '../../mount/tree/outcomes.js';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
 import { CHUNK, ImageWorld, shut } from '../helpers/image-world.js';

@@ -11,7 +11,8 @@
  * afterwards counts as the beginning of the text.
  */
 import { FsError } from '../../fuse/errno.js';
-import { throwIfFailed, type Commands } from '../commands.js';
+import { throwIfFailed } from '../command-runs.js';
+import type { Commands } from '../commands.js';
 import type { BegunCommit, CommandOutcome } from '../outcomes.js';
 import { parseControlLine, type ControlCommand, type Scope } from './grammar.js';
 import { decodeLine, LineBuffer } from './line-buffer.js';
