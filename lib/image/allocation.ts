@@ -70,7 +70,7 @@ export async function countAllocated(disk: Extents): Promise<number> {
 /** First blocks of the groups in which some layer may hold something, ascending. */
 export function touchedGroups(layers: readonly Layer[]): number[] {
   const groups = new Set<number>();
-  for (const layer of layers) layer.forEachTouchedGroup((first) => groups.add(first));
+  for (const layer of layers) layer.blocks.forEachTouchedGroup((first) => groups.add(first));
   return [...groups].sort((a, b) => a - b);
 }
 
@@ -116,10 +116,8 @@ async function extentAt(
 function nextTouchedBlock(layers: readonly Layer[], from: number): number | undefined {
   let next: number | undefined;
   for (const layer of layers) {
-    const group = layer.touched.indexOf(1, Math.floor(from / STATES_PER_FLAG));
-    if (group === -1) continue;
-    const block = Math.max(from, group * STATES_PER_FLAG);
-    if (next === undefined || block < next) next = block;
+    const block = layer.blocks.nextTouched(from);
+    if (block !== undefined && (next === undefined || block < next)) next = block;
   }
   return next;
 }

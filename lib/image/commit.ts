@@ -218,7 +218,7 @@ async function dirtyChunksOf(
   const blocksPerChunk = plane.chunkSizeBytes / BLOCK_SIZE;
   for (const first of touchedGroups(frozen)) {
     for (let block = first; block < first + STATES_PER_FLAG; block++) {
-      if (!frozen.some((layer) => (layer.states[block] ?? BELOW) !== BELOW)) continue;
+      if (!frozen.some((layer) => (layer.blocks.states[block] ?? BELOW) !== BELOW)) continue;
       const chunk = Math.floor(block / blocksPerChunk);
       if (chunk < count) dirty.add(chunk);
     }

@@ -16,8 +16,8 @@ import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs
 import { join } from 'node:path';
 import { throwIfAborted } from '../util/abort.js';
 import { LazydiskError } from '../util/errors.js';
+import { syncFolder } from '../util/folders.js';
 import type { Disk } from './api.js';
-import { syncDirectory } from './layer.js';
 import { isFull } from './room.js';
 
 const ENDING = '.raw';
@@ -151,7 +151,7 @@ export class FlatFiles implements FlatStore {
         await file.close();
       }
       await rename(unfinished, join(this.directory, name));
-      await syncDirectory(this.directory);
+      await syncFolder(this.directory);
       this.whole.add(name);
       return { sizeBytes: source.sizeBytes(), dataBytes };
     } catch (error) {

@@ -6,7 +6,6 @@
 import { fstatSync } from 'node:fs';
 
 import { BLOCK_SIZE, blockCount } from '../format/geometry.js';
-import { messageOf } from '../util/errors.js';
 import type { LazydiskError } from '../util/errors.js';
 import { countAllocated, seekExtent } from './allocation.js';
 import type { Extents } from './allocation.js';
@@ -17,14 +16,19 @@ import type { FsyncRounds } from './fsync-rounds.js';
 import { HeadState, sizeOf } from './head-state.js';
 import type { HeadDiskParts } from './head-state.js';
 import { HeadWrites } from './head-writes.js';
+import { LayerRemoval } from './layer-removal.js';
+import type { LayerFiles } from './layer-files.js';
 import type { Layer } from './layer.js';
+import { DATA } from './plane.js';
+
+/** How long the end of a disk waits for files that nobody needs; most are gone then. The next open removes the rest. */
+const REMOVAL_PATIENCE_MS = 1000;
 
 export class HeadDisk {
   readonly writes: HeadWrites;
   private readonly state: HeadState;
   private allocated: Promise<number> | undefined;
-  /** Files of layers that are being removed. */
-  private removing: Promise<void> = Promise.resolve();
+  private readonly removal: LayerRemoval;
 
   /** Takes over `base` (acquired) and the open `layers`, oldest first. */
   constructor(
@@ -33,6 +37,7 @@ export class HeadDisk {
     layers: readonly Layer[],
   ) {
     this.state = new HeadState(parts, base, layers);
+    this.removal = new LayerRemoval(parts.log);
     this.writes = new HeadWrites(this.state);
   }
 
@@ -76,7 +81,7 @@ export class HeadDisk {
 
   /** Bytes of blocks that hold local data. */
   dirtyBytes(): number {
-    return this.openLayers.reduce((sum, layer) => sum + layer.countData() * BLOCK_SIZE, 0);
+    return this.openLayers.reduce((sum, layer) => sum + layer.blocks.count(DATA) * BLOCK_SIZE, 0);
   }
 
   expose(key: number): void {
@@ -120,7 +125,7 @@ export class HeadDisk {
     const { state } = this;
     const start = performance.now();
     await state.section(() => {
-      layer.grow(blockCount(state.sizeBytes));
+      layer.blocks.grow(blockCount(state.sizeBytes));
       state.restack(state.base, [...state.layers, layer]);
     });
     return performance.now() - start;
@@ -141,26 +146,20 @@ export class HeadDisk {
   }
 
   /**
-   * Closes layers that have left the stack, once no round uses them. Their files go afterwards: the file system takes seconds
-   * for one of many pieces, and nobody needs to wait for that, neither a commit nor an fsync.
+   * Closes layers that have left the stack, once no round uses them. Their files go afterwards: nobody waits for that, neither
+   * a commit nor an fsync.
    */
   async retire(layers: readonly Layer[]): Promise<void> {
     await this.rounds.exclusive(() => {
       for (const layer of layers) layer.close();
       return Promise.resolve();
     });
-    this.removing = this.removing.then(() => this.removeFiles(layers));
+    this.removeFiles(layers.map((layer) => layer.files));
   }
 
-  private async removeFiles(layers: readonly Layer[]): Promise<void> {
-    for (const layer of layers) {
-      // What stays is removed when the head is opened the next time: no record lists it.
-      await layer.remove().catch((error: unknown) => {
-        this.parts.log.warn('the files of a layer that is no longer used could not be removed', {
-          error: messageOf(error),
-        });
-      });
-    }
+  /** Begins to remove the files of layers that are closed and that no record lists (layer-removal.ts). */
+  removeFiles(layers: readonly LayerFiles[]): void {
+    this.removal.start(layers);
   }
 
   /** A view of older layers over the base at the size they had: what a commit composes. */
@@ -185,7 +184,7 @@ export class HeadDisk {
       for (const layer of state.layers) layer.close();
       return Promise.resolve();
     });
-    await this.removing;
+    await this.removal.stop(REMOVAL_PATIENCE_MS);
     await this.parts.bases.release(state.base);
   }
 

@@ -14,9 +14,9 @@ import type { RandomId } from '../format/references.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-record.js';
 import type { ParentReference, SnapshotRecord } from '../format/snapshot-record.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
+import { makeFolder, syncFolder } from '../util/folders.js';
 import type { HeadOwner } from './api.js';
 import type { BaseTree } from './base.js';
-import { makeDirectory, syncDirectory } from './layer.js';
 
 /** One listed layer. */
 export interface ListedLayer {
@@ -126,7 +126,7 @@ export async function writeHeadRecord(path: string, record: HeadRecord): Promise
   const base = record.base === null ? null : encodeSnapshotRecord(record.base, 'the base of a head').toString('utf8');
   const stateVersion = record.origin === null ? 1 : STATE_VERSION_WITH_ORIGIN;
   const temporary = `${path}.new`;
-  await makeDirectory(dirname(path));
+  await makeFolder(dirname(path));
   const handle = await open(temporary, 'w', 0o600);
   try {
     await handle.writeFile(`${JSON.stringify({ ...record, stateVersion, base }, undefined, 1)}\n`);
@@ -135,7 +135,7 @@ export async function writeHeadRecord(path: string, record: HeadRecord): Promise
     await handle.close();
   }
   await rename(temporary, path);
-  await syncDirectory(dirname(path));
+  await syncFolder(dirname(path));
 }
 
 /** The record of an image that has nothing yet. */

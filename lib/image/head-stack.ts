@@ -50,7 +50,7 @@ export class HeadStack {
       layer.close();
       // The new record may be on the disk all the same: the files go only when it is sure that nothing lists them.
       await this.kept.change({}).then(
-        () => layer.remove(),
+        () => layer.files.remove(),
         () => undefined,
       );
       throw error;

@@ -54,7 +54,7 @@ export class HeadState {
     );
     this.setSize(sizeOf(currentBase, currentLayers));
     // An older layer may have made the disk longer than the base: workers write wherever the disk goes.
-    currentLayers.at(-1)?.grow(blockCount(this.currentSize));
+    currentLayers.at(-1)?.blocks.grow(blockCount(this.currentSize));
   }
 
   get base(): Base {
@@ -108,13 +108,13 @@ export class HeadState {
 
   /** Up to here a write needs no larger arrays. */
   get capacityBytes(): number {
-    return this.topLayer.capacityBlocks * BLOCK_SIZE;
+    return this.topLayer.blocks.capacityBlocks * BLOCK_SIZE;
   }
 
   /** In a section: makes the arrays large enough. */
   reserve(sizeBytes: number): void {
     if (sizeBytes <= this.capacityBytes) return;
-    this.topLayer.grow(blockCount(sizeBytes));
+    this.topLayer.blocks.grow(blockCount(sizeBytes));
     this.publish();
   }
 

@@ -133,7 +133,7 @@ export class HeadWrites {
     if (blockEnd > sizeBytes && !this.zeroPart(sizeBytes, blockEnd, lease)) return false;
     const cutBlock = blockCount(sizeBytes);
     const top = state.topLayer;
-    top.forEachTouchedGroup((first, end) => {
+    top.blocks.forEachTouchedGroup((first, end) => {
       if (end > cutBlock) top.zeroBlocks(Math.max(first, cutBlock), end - 1);
     });
     state.cut(sizeBytes);

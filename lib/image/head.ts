@@ -20,7 +20,8 @@ import { emptyRecord, treeOf, type HeadRecord } from './head-record.js';
 import { HeadStack, type Frozen } from './head-stack.js';
 import { IdleRounds } from './idle-rounds.js';
 import { KeptRecord } from './kept-record.js';
-import { Layer, removeUnlistedLayers } from './layer.js';
+import { unlistedLayers } from './layer-files.js';
+import { Layer } from './layer.js';
 import { assertBaseLives } from './living-base.js';
 import { WriterClaim } from './writer-claim.js';
 import type { UploadProgress } from './views.js';
@@ -99,7 +100,7 @@ export class LocalHead implements Head {
     return new LocalHead(parts, kept, new HeadDisk(parts, parts.bases.acquire(base), []));
   }
 
-  /** A head that has a record: opens its layers, and removes what is not listed. */
+  /** A head that has a record: opens its layers, and begins to remove what is not listed. */
   static async load(parts: HeadParts, record: HeadRecord): Promise<LocalHead> {
     const kept = new KeptRecord(parts.headsDirectory, record, true);
     const trusted = record.bootId === parts.bootId ? 'live' : 'durable';
@@ -118,10 +119,8 @@ export class LocalHead implements Head {
     // At the latest since now, when the kill came before the first note.
     const dirtySinceMs = record.dirtySinceMs ?? (disk.isDirty() ? parts.now() : null);
     await kept.change({ bootId: parts.bootId, dirtySinceMs });
-    await removeUnlistedLayers(
-      kept.directory,
-      record.layers.map((layer) => layer.id),
-    );
+    const listed = record.layers.map((layer) => layer.id);
+    disk.removeFiles(await unlistedLayers(kept.directory, listed));
     return new LocalHead(parts, kept, disk);
   }
 

@@ -9,108 +9,93 @@
  * The live file is written before the shared array, and never synced. After another boot it is made anew from the durable
  * one, under a temporary name, so that being killed meanwhile changes nothing.
  */
-import { closeSync, fdatasync, fsync, openSync, writeSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { fdatasync } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { BLOCK_SIZE } from '../format/geometry.js';
+import { makeFolder } from '../util/folders.js';
 import { fallocate } from '../util/syscalls.js';
-import { BELOW, DATA, NO_CUT, SIDE_HEADER_BYTES, STATES_PER_FLAG, ZERO } from './plane.js';
+import { BlockStates } from './block-states.js';
+import type { ChangedGroup } from './block-states.js';
+import { closeAll, LayerFiles, NEW_HEADER } from './layer-files.js';
+import type { LayerDescriptors } from './layer-files.js';
+import { DATA, SIDE_HEADER_BYTES, ZERO } from './plane.js';
 import type { LayerPlane } from './plane.js';
 import { writeFully } from './serve.js';
-import { encodeSideHeader, forEachStoredStates, readSideHeader, SIDE_HEADER_USED_BYTES } from './side-file.js';
+import { forEachStoredStates, readSideHeader } from './side-file.js';
 import type { SideHeader } from './side-file.js';
 
 /** Which side file tells the truth: the live one within a boot, else the durable one. */
 export type TrustedStates = 'live' | 'durable';
 
-/** Smallest capacity of the arrays: 1 GiB of disk costs 256 KiB of untouched memory. */
-const MIN_CAPACITY_BLOCKS = 262_144;
+/** What one FSYNC round takes from a layer. */
+export interface LayerChanges {
+  readonly groups: readonly ChangedGroup[];
+  readonly header: SideHeader | null;
+}
+
 const STATE_STRETCH = 1024 * 1024;
 
 const fdatasyncAsync = promisify(fdatasync);
-const fsyncAsync = promisify(fsync);
 
 export class Layer {
-  /** One byte per block. */
-  states: Uint8Array<SharedArrayBuffer>;
-  changed: Uint8Array<SharedArrayBuffer>;
-  touched: Uint8Array<SharedArrayBuffer>;
   /** The header has changed since the last round took it. */
   headerChanged = false;
   /** What the durable file says. */
   private durableHeader: SideHeader;
 
   private constructor(
-    readonly id: string,
-    private readonly directory: string,
-    readonly dataDescriptor: number,
-    readonly liveDescriptor: number,
-    readonly durableDescriptor: number,
+    readonly files: LayerFiles,
+    private readonly descriptors: LayerDescriptors,
     private header: SideHeader,
-    capacityBlocks: number,
+    readonly blocks: BlockStates,
   ) {
     this.durableHeader = header;
-    const capacity = roundUp(Math.max(capacityBlocks, MIN_CAPACITY_BLOCKS));
-    this.states = sharedBytes(capacity);
-    this.changed = sharedBytes(capacity / STATES_PER_FLAG);
-    this.touched = sharedBytes(capacity / STATES_PER_FLAG);
   }
 
   /** Makes the files of a new, empty layer and syncs them and their folder: it may be listed in head.json afterwards. */
   static async create(directory: string, id: string, capacityBlocks: number): Promise<Layer> {
-    await makeDirectory(directory);
-    const header: SideHeader = { sizeBytes: null, cutBlock: NO_CUT };
-    const descriptors: number[] = [];
-    try {
-      for (const kind of ['data', 'live', 'durable']) {
-        descriptors.push(openSync(pathOf(directory, id, kind), 'wx+', 0o600));
-      }
-      const [data, live, durable] = descriptors as [number, number, number];
-      for (const descriptor of [live, durable]) writeHeader(descriptor, id, header);
-      for (const descriptor of descriptors) await fsyncAsync(descriptor);
-      await syncDirectory(directory);
-      return new Layer(id, directory, data, live, durable, header, capacityBlocks);
-    } catch (error) {
-      for (const descriptor of descriptors) closeSync(descriptor);
-      await removeLayerFiles(directory, id).catch(() => undefined);
-      throw error;
-    }
+    const blocks = new BlockStates(capacityBlocks);
+    const files = new LayerFiles(directory, id);
+    await makeFolder(directory);
+    return new Layer(files, await files.create(), NEW_HEADER, blocks);
   }
 
   /** Opens the files of a listed layer. DAMAGED names the file that is not what it should be. */
   static async open(directory: string, id: string, capacityBlocks: number, trusted: TrustedStates): Promise<Layer> {
-    if (trusted === 'durable') await rebuildLive(directory, id);
-    const livePath = pathOf(directory, id, 'live');
-    const live = openSync(livePath, 'r+');
-    const header = readSideHeader(live, id, livePath);
-    let stored = 0;
-    forEachStoredStates(
-      live,
-      livePath,
-      (firstBlock, states) => (stored = Math.max(stored, firstBlock + states.length)),
-    );
-    const layer = new Layer(
-      id,
-      directory,
-      openSync(pathOf(directory, id, 'data'), 'r+'),
-      live,
-      openSync(pathOf(directory, id, 'durable'), 'r+'),
-      header,
-      Math.max(capacityBlocks, stored, Math.ceil((header.sizeBytes ?? 0) / BLOCK_SIZE)),
-    );
-    forEachStoredStates(live, livePath, (firstBlock, states) => {
-      layer.states.set(states, firstBlock);
-      layer.flag(layer.touched, firstBlock, firstBlock + states.length - 1);
-    });
-    // What no round has covered since the last process is not told apart: the next round copies all that is stored.
-    layer.changeEverything();
-    return layer;
+    const files = new LayerFiles(directory, id);
+    if (trusted === 'durable') await files.rebuildLive();
+    const descriptors = files.open();
+    try {
+      const layer = Layer.read(files, descriptors, capacityBlocks);
+      // What no round has covered since the last process is not told apart: the next round copies all that is stored.
+      layer.changeEverything();
+      return layer;
+    } catch (error) {
+      closeAll(descriptors);
+      throw error;
+    }
   }
 
-  get capacityBlocks(): number {
-    return this.states.length;
+  private static read(files: LayerFiles, descriptors: LayerDescriptors, capacityBlocks: number): Layer {
+    const { live } = descriptors;
+    const path = files.path('live');
+    const header = readSideHeader(live, files.id, path);
+    let needed = Math.max(capacityBlocks, Math.ceil((header.sizeBytes ?? 0) / BLOCK_SIZE));
+    forEachStoredStates(live, path, (firstBlock, { length }) => (needed = Math.max(needed, firstBlock + length)));
+    const blocks = new BlockStates(needed);
+    forEachStoredStates(live, path, (firstBlock, states) => {
+      blocks.load(firstBlock, states);
+    });
+    return new Layer(files, descriptors, header, blocks);
+  }
+
+  get id(): string {
+    return this.files.id;
+  }
+
+  get dataDescriptor(): number {
+    return this.descriptors.data;
   }
 
   /** Size of the disk, bytes, or null when this layer has not changed it. */
@@ -122,38 +107,28 @@ export class Layer {
     return this.header.cutBlock;
   }
 
-  get sideHeader(): SideHeader {
-    return this.header;
-  }
-
   plane(): LayerPlane {
-    return {
-      states: this.states,
-      changed: this.changed,
-      touched: this.touched,
-      dataDescriptor: this.dataDescriptor,
-      sideDescriptor: this.liveDescriptor,
-      cutBlock: this.header.cutBlock,
-    };
+    const { states, changed, touched } = this.blocks;
+    const { data, live } = this.descriptors;
+    return { states, changed, touched, dataDescriptor: data, sideDescriptor: live, cutBlock: this.cutBlock };
   }
 
   /** Changes size and cut, the live file first. Lowering the cut or the size only behind the gate. */
   setHeader(header: SideHeader): void {
-    writeHeader(this.liveDescriptor, this.id, header);
+    this.files.writeHeader(this.descriptors.live, header);
     this.header = header;
     this.headerChanged = true;
   }
 
   /** Makes blocks zero, first and last included, behind the gate: punches the data file, then states, file before array. */
   zeroBlocks(first: number, last: number): void {
-    fallocate(this.dataDescriptor, 'punch-hole', first * BLOCK_SIZE, (last - first + 1) * BLOCK_SIZE);
+    const { data, live } = this.descriptors;
+    fallocate(data, 'punch-hole', first * BLOCK_SIZE, (last - first + 1) * BLOCK_SIZE);
     for (let at = first; at <= last; at += STATE_STRETCH) {
       const count = Math.min(STATE_STRETCH, last - at + 1);
-      writeFully(this.liveDescriptor, Buffer.alloc(count, ZERO), 0, count, SIDE_HEADER_BYTES + at);
+      writeFully(live, Buffer.alloc(count, ZERO), 0, count, SIDE_HEADER_BYTES + at);
     }
-    this.flag(this.touched, first, last);
-    this.states.fill(ZERO, first, last + 1);
-    this.flag(this.changed, first, last);
+    this.blocks.fill(ZERO, first, last);
   }
 
   /**
@@ -162,53 +137,24 @@ export class Layer {
    */
   dropBehind(sizeBytes: number): void {
     const behind = Math.ceil(sizeBytes / BLOCK_SIZE);
-    this.forEachTouchedGroup((first, end) => {
+    const { states } = this.blocks;
+    this.blocks.forEachTouchedGroup((first, end) => {
       const from = Math.max(first, behind);
-      if (from < end && this.states.subarray(from, end).includes(DATA)) this.zeroBlocks(from, end - 1);
+      if (from < end && states.subarray(from, end).includes(DATA)) this.zeroBlocks(from, end - 1);
     });
-    if (sizeBytes === behind * BLOCK_SIZE || this.states[behind - 1] !== DATA) return;
+    if (sizeBytes === behind * BLOCK_SIZE || states[behind - 1] !== DATA) return;
     const tail = Buffer.alloc(behind * BLOCK_SIZE - sizeBytes);
-    writeFully(this.dataDescriptor, tail, 0, tail.length, sizeBytes);
-  }
-
-  /** Replaces the arrays by larger ones, behind the gate. */
-  grow(capacityBlocks: number): void {
-    if (capacityBlocks <= this.capacityBlocks) return;
-    const capacity = roundUp(Math.max(capacityBlocks, Math.min(this.capacityBlocks * 2, 2 ** 31)));
-    this.states = copyInto(this.states, sharedBytes(capacity));
-    this.changed = copyInto(this.changed, sharedBytes(capacity / STATES_PER_FLAG));
-    this.touched = copyInto(this.touched, sharedBytes(capacity / STATES_PER_FLAG));
+    writeFully(this.descriptors.data, tail, 0, tail.length, sizeBytes);
   }
 
   /** Whether no block has been written or zeroed, and the size is what lies below. */
   isEmpty(): boolean {
-    return this.header.sizeBytes === null && !this.touched.includes(1);
+    return this.header.sizeBytes === null && this.blocks.isUntouched();
   }
 
-  /** Calls back for every group of STATES_PER_FLAG blocks in which something may not be `below`, in order. */
-  forEachTouchedGroup(callback: (firstBlock: number, endBlock: number) => void): void {
-    for (let group = this.touched.indexOf(1); group !== -1; group = this.touched.indexOf(1, group + 1)) {
-      callback(group * STATES_PER_FLAG, (group + 1) * STATES_PER_FLAG);
-    }
-  }
-
-  /** Blocks that hold data here. */
-  countData(): number {
-    let count = 0;
-    this.forEachTouchedGroup((first) => {
-      for (let block = first; block < first + STATES_PER_FLAG; block++) if (this.states[block] === DATA) count++;
-    });
-    return count;
-  }
-
-  /** Takes the groups that changed since the last call, with a copy of their states: what one round makes durable. */
+  /** Takes what changed since the last call, with a copy of the states: what one round makes durable. */
   takeChanges(): LayerChanges {
-    const groups: LayerChanges['groups'][number][] = [];
-    for (let flag = this.changed.indexOf(1); flag !== -1; flag = this.changed.indexOf(1, flag + 1)) {
-      if (Atomics.exchange(this.changed, flag, 0) === 0) continue;
-      const first = flag * STATES_PER_FLAG;
-      groups.push({ firstBlock: first, states: Buffer.from(this.states.subarray(first, first + STATES_PER_FLAG)) });
-    }
+    const groups = this.blocks.takeChanged();
     const header = this.headerChanged ? this.header : null;
     this.headerChanged = false;
     return { groups, header };
@@ -216,13 +162,13 @@ export class Layer {
 
   /** A round has failed: what it took has to be taken again. */
   returnChanges(changes: LayerChanges): void {
-    for (const { firstBlock } of changes.groups) Atomics.store(this.changed, firstBlock / STATES_PER_FLAG, 1);
+    this.blocks.returnChanged(changes.groups);
     if (changes.header !== null) this.headerChanged = true;
   }
 
   /** Step 1 of a round: the data reaches the disk. */
   async syncData(): Promise<void> {
-    await fdatasyncAsync(this.dataDescriptor);
+    await fdatasyncAsync(this.descriptors.data);
   }
 
   /**
@@ -231,15 +177,16 @@ export class Layer {
    */
   async storeDurably(changes: LayerChanges): Promise<void> {
     if (changes.groups.length === 0 && changes.header === null) return;
+    const { durable } = this.descriptors;
     for (const { firstBlock, states } of changes.groups) {
-      writeFully(this.durableDescriptor, states, 0, states.length, SIDE_HEADER_BYTES + firstBlock);
+      writeFully(durable, states, 0, states.length, SIDE_HEADER_BYTES + firstBlock);
     }
     if (changes.header !== null) {
-      if (cutsOff(changes.header, this.durableHeader)) await fdatasyncAsync(this.durableDescriptor);
-      writeHeader(this.durableDescriptor, this.id, changes.header);
+      if (cutsOff(changes.header, this.durableHeader)) await fdatasyncAsync(durable);
+      this.files.writeHeader(durable, changes.header);
       this.durableHeader = changes.header;
     }
-    await fdatasyncAsync(this.durableDescriptor);
+    await fdatasyncAsync(durable);
   }
 
   /** A round of this layer alone. */
@@ -251,110 +198,17 @@ export class Layer {
 
   /** Marks everything that is stored as changed, so that the next round covers it. */
   changeEverything(): void {
-    this.forEachTouchedGroup((first) => {
-      Atomics.store(this.changed, first / STATES_PER_FLAG, 1);
-    });
+    this.blocks.changeEverything();
     this.headerChanged = true;
   }
 
   /** Closes the files. No thread may use the plane any more. */
   close(): void {
-    for (const descriptor of [this.dataDescriptor, this.liveDescriptor, this.durableDescriptor]) closeSync(descriptor);
+    closeAll(this.descriptors);
   }
-
-  /** Removes the files of a closed layer that is no longer listed. */
-  async remove(): Promise<void> {
-    await removeLayerFiles(this.directory, this.id);
-  }
-
-  private flag(flags: Uint8Array, first: number, last: number): void {
-    flags.fill(1, Math.floor(first / STATES_PER_FLAG), Math.floor(last / STATES_PER_FLAG) + 1);
-  }
-}
-
-/** What one FSYNC round takes from a layer. */
-export interface LayerChanges {
-  readonly groups: readonly { readonly firstBlock: number; readonly states: Buffer }[];
-  readonly header: SideHeader | null;
-}
-
-/** Removes the files of layers that head.json does not list: a kill came between unlisting and removing, or before listing. */
-export async function removeUnlistedLayers(directory: string, listed: readonly string[]): Promise<void> {
-  const names = await readdir(directory).catch(() => []);
-  const ids = new Set(names.map((name) => name.split('.')[0] ?? ''));
-  for (const id of ids) {
-    if (/^[0-9a-f]{32}$/.test(id) && !listed.includes(id)) await removeLayerFiles(directory, id);
-  }
-}
-
-/** Makes a folder, and the folders above it; their names are durable when it resolves. */
-export async function makeDirectory(directory: string): Promise<void> {
-  const wanted = resolve(directory);
-  const topmost = await mkdir(wanted, { recursive: true, mode: 0o700 });
-  if (topmost === undefined) return;
-  for (let made = wanted; made.length >= topmost.length; made = dirname(made)) await syncDirectory(dirname(made));
-}
-
-/** Syncs a folder, so that names made or removed in it are durable. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function removeLayerFiles(directory: string, id: string): Promise<void> {
-  for (const kind of ['live', 'durable', 'data', 'live.new']) await rm(pathOf(directory, id, kind), { force: true });
-}
-
-/** Another boot: the live file becomes what the durable one says. */
-async function rebuildLive(directory: string, id: string): Promise<void> {
-  const durablePath = pathOf(directory, id, 'durable');
-  const temporaryPath = pathOf(directory, id, 'live.new');
-  const durable = openSync(durablePath, 'r');
-  const live = openSync(temporaryPath, 'w', 0o600);
-  try {
-    writeHeader(live, id, readSideHeader(durable, id, durablePath));
-    forEachStoredStates(durable, durablePath, (firstBlock, states) => {
-      writeFully(live, states, 0, states.length, SIDE_HEADER_BYTES + firstBlock);
-    });
-  } finally {
-    closeSync(durable);
-    closeSync(live);
-  }
-  await rename(temporaryPath, pathOf(directory, id, 'live'));
 }
 
 /** Whether a disk with the new header may end, or hide what lies below, earlier than with the old one. */
 function cutsOff(header: SideHeader, old: SideHeader): boolean {
   return header.cutBlock < old.cutBlock || (header.sizeBytes ?? Infinity) < (old.sizeBytes ?? Infinity);
-}
-
-function writeHeader(descriptor: number, id: string, header: SideHeader): void {
-  const written = writeSync(descriptor, encodeSideHeader(id, header), 0, SIDE_HEADER_USED_BYTES, 0);
-  if (written !== SIDE_HEADER_USED_BYTES)
-    throw Object.assign(new Error('ENOSPC: side file header'), { code: 'ENOSPC' });
-}
-
-function pathOf(directory: string, id: string, kind: string): string {
-  return join(directory, `${id}.${kind}`);
-}
-
-function sharedBytes(length: number): Uint8Array<SharedArrayBuffer> {
-  return new Uint8Array(new SharedArrayBuffer(length));
-}
-
-/** Copies only what is not `below`: untouched memory stays untouched. */
-function copyInto<T extends Uint8Array>(from: Uint8Array, to: T): T {
-  for (let at = 0; at < from.length; at += STATES_PER_FLAG) {
-    const stretch = from.subarray(at, at + STATES_PER_FLAG);
-    if (stretch.some((value) => value !== BELOW)) to.set(stretch, at);
-  }
-  return to;
-}
-
-function roundUp(blocks: number): number {
-  return Math.ceil(blocks / STATES_PER_FLAG) * STATES_PER_FLAG;
 }

@@ -32,7 +32,7 @@ export function zeroStretches(
 /** Within one group: no layer has touched it, and nothing in the base shows through. */
 function isZeroAlready(layers: readonly Layer[], base: Base, first: number, last: number): boolean {
   const group = Math.floor(first / STATES_PER_FLAG);
-  if (layers.some((layer) => layer.touched[group] === 1)) return false;
+  if (layers.some((layer) => layer.blocks.touched[group] === 1)) return false;
   if (layers.some((layer) => first >= layer.cutBlock)) return true;
   const chunkSize = base.tree.chunkSizeBytes;
   const lastChunk = Math.floor((last * BLOCK_SIZE) / chunkSize);

@@ -13,6 +13,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, open, link, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf } from '../util/errors.js';
+import { syncFolder } from '../util/folders.js';
 
 /** A temporary file this old belongs to no writer that still lives: an upload takes minutes. */
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
@@ -58,7 +59,7 @@ export class AtomicFiles {
       if (isAbsence(error)) return;
       throw error;
     }
-    await syncDirectory(dirname(path));
+    await syncFolder(dirname(path));
   }
 
   /** Removes temporary files of writers that died; `nowMs` is milliseconds since 1970. */
@@ -105,7 +106,7 @@ export class AtomicFiles {
 
   private async syncName(path: string): Promise<void> {
     const directory = dirname(path);
-    await syncDirectory(directory);
+    await syncFolder(directory);
     const synced: string[] = [];
     for (let child = directory; !this.durable.has(child) && child !== dirname(child); child = dirname(child)) {
       await this.syncParent(child);
@@ -116,7 +117,7 @@ export class AtomicFiles {
 
   private async syncParent(child: string): Promise<void> {
     try {
-      await syncDirectory(dirname(child));
+      await syncFolder(dirname(child));
     } catch (error) {
       // Above the root there may be directories that we can't open; then we can't have made anything in them either.
       const aboveRoot = !child.startsWith(`${this.root}/`);
@@ -144,15 +145,6 @@ async function namesIn(directory: string): Promise<string[]> {
   } catch (error) {
     if (isAbsence(error)) return [];
     throw error;
-  }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 
