@@ -1,5 +1,5 @@
 /**
- * The driver that mounted tests run on: LAZYDISK_TEST_DRIVER, the kernel driver by default. tests/tools/run-tests.sh runs
+ * The driver that mounted tests run on: LAZYDISK_TEST_DRIVER, the kernel driver by default. tests/passes/jest.config.js has
  * them once on each, and once on the kernel driver without the features of later kernels (LAZYDISK_FUSE_WITHOUT).
  *
  * What can't be done so is skipped by name, test by test, so that the list of skipped tests is the list of the limits.
@@ -21,7 +21,10 @@ export const testDriver: TestDriver = chosen(process.env['LAZYDISK_TEST_DRIVER']
 
 /** By the name that LAZYDISK_FUSE_WITHOUT has for what a feature needs of the kernel. */
 const NEEDS: Readonly<Partial<Record<DriverFeature, string>>> = { 'taking over': 'resend', passthrough: 'passthrough' };
-const masked = (process.env['LAZYDISK_FUSE_WITHOUT'] ?? '').split(',');
+const masked = (process.env['LAZYDISK_FUSE_WITHOUT'] ?? '').split(',').filter(Boolean);
+
+/** The pass that looks at everything. What no driver and no kernel knows of (repositories, faults of a store) is looked at once in the others. */
+export const isMainPass = testDriver === 'kernel' && masked.length === 0;
 
 /** `test` where the feature is there, else `test.skip`. */
 export function testWith(feature: DriverFeature): typeof test | typeof test.skip {

@@ -1,6 +1,7 @@
 /** /sbin/mount.lazydisk, where mount(8) looks for it, for as long as a test file runs; what was there comes back. */
 import { chmod, rename, rm, writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
+import { haveAlone } from './alone.js';
 import { undoLater } from './cleanup.js';
 
 export const MOUNT_HELPER = '/sbin/mount.lazydisk';
@@ -8,6 +9,7 @@ const PROGRAM = resolve('dist/mount/cli/mount-helper-main.js');
 
 /** As an installation has it: with the absolute path of node, since mount(8) may have no PATH. */
 export async function installMountHelper(): Promise<void> {
+  await haveAlone(dirname(MOUNT_HELPER));
   const kept = `${MOUNT_HELPER}.kept`;
   const wasThere = await rename(MOUNT_HELPER, kept).then(
     () => true,

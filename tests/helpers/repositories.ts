@@ -4,7 +4,7 @@
  */
 import { describe } from '@jest/globals';
 import { join } from 'node:path';
-import { testDriver } from './driver.js';
+import { isMainPass } from './driver.js';
 import { mustLazydisk } from './program.js';
 import { startS3 } from './s3-server.js';
 import { temporaryFolder } from './temporary.js';
@@ -25,9 +25,9 @@ if (ENDPOINT === undefined && process.env['LAZYDISK_REQUIRE_S3'] === '1') {
   throw new Error('LAZYDISK_REQUIRE_S3 is set, but LAZYDISK_TEST_S3_ENDPOINT is not');
 }
 
-/** The kinds that this run can test. The second driver knows nothing of them: one is enough for it. */
+/** The kinds that this run can test. */
 export const REPOSITORY_KINDS: readonly RepositoryKind[] =
-  ENDPOINT === undefined ? ['file'] : testDriver === 'kernel' ? ['file', 's3'] : ['s3'];
+  ENDPOINT === undefined ? ['file'] : isMainPass ? ['file', 's3'] : ['s3'];
 
 /** `describe` for what needs the S3 server. */
 export function describeS3(title: string, tests: () => void): void {

@@ -17,7 +17,7 @@ cleanUpAfter('each');
 const WORKERS = 3;
 const CHUNKS = 24;
 const BLOCKS = (CHUNKS * CHUNK) / 4096;
-const ROUNDS = Number(process.env['LAZYDISK_THREAD_ROUNDS'] ?? 12_000);
+const ROUNDS = Number(process.env['LAZYDISK_THREAD_ROUNDS'] ?? 6000);
 const KEY = 77;
 
 interface Counts {

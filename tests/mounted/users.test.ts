@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { chown, chmod, mkdir, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { haveAlone } from '../helpers/alone.js';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
 import { makeSparseFile, readRange } from '../helpers/contents.js';
 import { testDriver } from '../helpers/driver.js';
@@ -46,6 +47,7 @@ interface Launched {
   };
 
   beforeAll(async () => {
+    await haveAlone('/dev/fuse');
     // Where udev does not run, the device is root's alone.
     const { mode } = await stat('/dev/fuse');
     undoLater(() => chmod('/dev/fuse', mode & 0o777));

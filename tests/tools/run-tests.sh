@@ -1,10 +1,10 @@
 #!/bin/bash
 # Runs everything and ends with the line `N passed, N failed`, summed over all runs. Exit status 0 only if nothing failed.
 #
-# Order: what is cheap and breaks often first. One S3 server (Ceph RADOS Gateway) serves the whole run and is stopped at its
-# end, whatever happened. Unit tests share the cores; tests that mount run one after the other, since they measure and
-# since each starts processes of its own.
-#   ONLY=unit|mounted|native|guest|torture   only this part (checks are left out too); torture runs only then
+# Order: what is cheap and breaks often first; then every test file in every pass (tests/passes/jest.config.js), as many at
+# once as there are cores. One S3 server (Ceph RADOS Gateway) serves the whole run and is stopped at its end, whatever happened.
+#   ONLY=unit|mounted|masked|native|guest|torture   only this pass (checks are left out too); torture runs only then
+#   JOBS=1   how many test files at once
 #   LAZYDISK_TEST_S3_ENDPOINT   a server that runs already, with LAZYDISK_TEST_S3_ACCESS_KEY and _SECRET_KEY: it is used instead;
 #                               _DIRECTORY, if start-s3.sh has started it: then its keys can be changed
 set -uo pipefail
@@ -18,6 +18,7 @@ export LAZYDISK_TALLY=$work/tally
 finish() {
   local status=$?
   trap - EXIT
+  kill $(jobs -p) 2>/dev/null
   tests/tools/start-s3.sh destroy "$work/s3" >/dev/null 2>&1
   local passed failed
   read -r passed failed < <(awk '{p += $1; f += $2} END {print p + 0, f + 0}' "$LAZYDISK_TALLY")
@@ -67,18 +68,29 @@ jest() { # name, arguments...
   fi
 }
 
-wants() { [ -z "${ONLY:-}" ] || [ "$ONLY" = "$1" ]; }
-
 say "install what is missing"
 tests/tools/install-test-tools.sh || exit 1
 # Optional packages that could not be installed before their libraries were there are missing until they are installed again.
 [ -e node_modules/fuse-native ] || rm -f node_modules/.package-lock.json
 make --no-print-directory build || exit 1
 
+wants() { [ "${ONLY:-$1}" = "$1" ]; }
+
+# Before the tests, since several boot from it at once; beside the checks, since it mostly waits for packages.
+guest=.cache/guest/guest.raw
+image=
+if wants guest && [ ! "$guest" -nt tests/tools/make-guest.sh ]; then
+  tests/tools/make-guest.sh "$guest" &
+  image=$!
+fi
+
 if [ -z "${ONLY:-}" ]; then
+  # The linter takes about as long as the other two together.
+  step lint make --no-print-directory check-lint &
+  linter=$!
   step types make --no-print-directory check-types
-  step lint make --no-print-directory check-lint
   step format make --no-print-directory check-format
+  wait "$linter"
 fi
 
 export LAZYDISK_REQUIRE_S3=1
@@ -94,16 +106,14 @@ if [ -z "${LAZYDISK_TEST_S3_ENDPOINT:-}" ]; then
   export LAZYDISK_TEST_S3_ENDPOINT=http://127.0.0.1:$port LAZYDISK_TEST_S3_DIRECTORY=$work/s3
 fi
 
-wants unit && jest "unit tests" -w 2 --testPathIgnorePatterns '/tests/(mounted|guest|torture)/'
-wants mounted && jest "mounted tests" --runInBand "$root/tests/mounted"
-# What kernels lack, as this driver sees it: all but what is about ways to install, and recipes.
-wants mounted && LAZYDISK_FUSE_WITHOUT=async-read,async-dio,parallel-dirops,readdirplus,passthrough,resend \
-  jest "mounted tests without features of later kernels" --runInBand "$root/tests/mounted" \
-  --testPathIgnorePatterns '/mounted/(install|recipes|demo|doctor)\.test\.ts$'
-wants native && LAZYDISK_TEST_DRIVER=fuse-native jest "mounted tests on fuse-native" --runInBand "$root/tests/mounted"
+# A guest that could not be made is a failure of the tests that ask for it.
+[ -z "$image" ] || wait "$image"
+
 if [ "${ONLY:-}" = torture ]; then
   jest "torture" --runInBand "$root/tests/torture"
   MOUNT_ROUNDS=1000 jest "a thousand mounts" --runInBand "$root/tests/mounted/rounds.test.ts"
+else
+  passes=(unit mounted masked native guest)
+  jest "tests" -c tests/passes/jest.config.js -w "${JOBS:-$(nproc)}" --selectProjects ${ONLY:-"${passes[@]}"}
 fi
-wants guest && jest "guest test" --runInBand "$root/tests/guest"
 exit 0

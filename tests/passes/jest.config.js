@@ -1,0 +1,47 @@
+/**
+ * What `make test` runs: every test file in each of its passes, all in one queue, so that the cores are never left to one
+ * test that waits. A pass is a set of files and the environment that they see; `--selectProjects mounted masked` runs some.
+ *
+ * A file runs beside any other, also beside itself in another pass: it has folders, buckets, ports and mountpoints of its
+ * own. What there is only once in a system (/dev/fuse, /sbin/mount.lazydisk) is taken by `tests/helpers/alone.ts`.
+ */
+import { fileURLToPath } from 'node:url';
+import common from '../../jest.config.js';
+
+const { testTimeout, ...project } = common;
+const rootDir = fileURLToPath(new URL('../..', import.meta.url));
+
+/** `files`: a pattern below tests; `without`: patterns of paths; `environment`: variables of the tests and of what they start. */
+function pass(displayName, files, { without = [], environment = {} } = {}) {
+  return {
+    ...project,
+    displayName,
+    rootDir,
+    testMatch: [`<rootDir>/tests/${files}.test.ts`],
+    testPathIgnorePatterns: without,
+    globals: { PASS_ENVIRONMENT: environment },
+    setupFiles: ['<rootDir>/tests/passes/environment.js'],
+  };
+}
+
+export default {
+  rootDir,
+  testTimeout,
+  testSequencer: '<rootDir>/tests/passes/longest-first.js',
+  projects: [
+    pass('unit', '**/*', { without: ['/tests/(mounted|guest|torture)/'] }),
+    pass('mounted', 'mounted/*'),
+    // What kernels lack, as this driver sees it: all but what is about ways to install, recipes, and what is run with an empty
+    // environment, in which nothing is masked.
+    pass('masked', 'mounted/*', {
+      without: ['/mounted/(install|recipes|demo|doctor|fstab|users)\\.test\\.ts$'],
+      environment: { LAZYDISK_FUSE_WITHOUT: 'async-read,async-dio,parallel-dirops,readdirplus,passthrough,resend' },
+    }),
+    // All but what is run on the default driver in any pass.
+    pass('native', 'mounted/*', {
+      without: ['/mounted/(demo|doctor)\\.test\\.ts$'],
+      environment: { LAZYDISK_TEST_DRIVER: 'fuse-native' },
+    }),
+    pass('guest', 'guest/*'),
+  ],
+};
