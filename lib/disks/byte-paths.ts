@@ -25,6 +25,11 @@ export function below(folder: BytePath, path: BytePath): BytePath {
   return folder === '' || path === '' ? folder + path : `${folder}/${path}`;
 }
 
+/** As it may stand in a sentence, from the top of the tree. */
+export function shownPath(path: BytePath): string {
+  return JSON.stringify(`/${bytesOf(path).toString('utf8')}`);
+}
+
 /** What a folder holds, without following a link. */
 export async function entriesOf(folder: BytePath): Promise<ByteEntry[]> {
   const entries = await readdir(bytesOf(folder), { withFileTypes: true, encoding: 'buffer' });

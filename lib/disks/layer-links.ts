@@ -9,7 +9,7 @@
 import type { Stats } from 'node:fs';
 import { lstat, mkdir, readlink, rename, rmdir } from 'node:fs/promises';
 import { errnoOf, LazydiskError } from '../util/errors.js';
-import { below, bytesOf, entriesOf, type BytePath } from './byte-paths.js';
+import { below, bytesOf, entriesOf, shownPath, type BytePath } from './byte-paths.js';
 import { OPAQUE, WHITEOUT } from './layer-merge.js';
 
 /** As many links one after another as the kernel follows. */
@@ -120,10 +120,6 @@ async function look(path: BytePath): Promise<Stats | undefined> {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
   });
-}
-
-function shownPath(path: BytePath): string {
-  return JSON.stringify(`/${bytesOf(path).toString('utf8')}`);
 }
 
 function damaged(title: string, what: string): LazydiskError {

@@ -2,7 +2,7 @@
  * An image of containers becomes a disk: the layers of an OCI image layout, one over the other, are a tree of files.
  *
  * Each layer is unpacked into an empty folder of its own, so none can reach what another one left, through whatever links; then its
- * names are moved (`layer-links.ts`, `layer-merge.ts`). What the image would run is not kept: a disk has no place for it.
+ * names are moved (`layer-hard-links.ts`, `layer-links.ts`, `layer-merge.ts`). What the image would run is not kept: a disk has no place for it.
  */
 import { chmod, lstat, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,11 +12,13 @@ import { below, bytePath, bytesOf, entriesOf, type BytePath } from './byte-paths
 import { openTree } from './file-system-source.js';
 import type { ImageSource, Intake } from './image-source.js';
 import type { Input } from './input.js';
+import { makeLooseLinks } from './layer-hard-links.js';
 import { moveBehindLinks } from './layer-links.js';
 import { layOver } from './layer-merge.js';
 import { wantedPlatform } from './oci-choice.js';
 import { OciLayout, type Layer } from './oci-layout.js';
 import type { OpenOptions } from './open-options.js';
+import type { LooseLink } from './tar-words.js';
 import { createTemporaryFolder, temporaryError } from './temporary.js';
 import { unpacked } from './unpacking.js';
 import { assertOwners, untar } from './untar.js';
@@ -55,15 +57,20 @@ export async function openLayout(folder: string, name: string, options: OpenOpti
 async function apply(packed: Input, { packing, title }: Layer, temporary: string, tree: string): Promise<void> {
   const folder = join(temporary, 'layer');
   const members = new Set<BytePath>();
+  const looseLinks: LooseLink[] = [];
   let input = packed;
   try {
     await makeFolder(folder);
     if (packing !== 'none') input = await unpacked(packed, title, { kind: 'packed', name: packing });
-    await untar(input, title, folder, (path) => members.add(path));
+    await untar(input, title, folder, {
+      onMember: (path) => members.add(path),
+      onLooseLink: (link) => looseLinks.push(link),
+    });
   } finally {
     await input.close();
   }
   const [lower, upper] = [bytePath(tree), bytePath(folder)];
+  await makeLooseLinks({ tree: lower, layer: upper, title }, looseLinks);
   const stated = await statedFolders(upper, members);
   await moveBehindLinks({ tree: lower, layer: upper, aside: bytePath(join(temporary, 'aside')), title }, stated);
   await layOver(lower, upper, stated);

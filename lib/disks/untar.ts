@@ -8,12 +8,15 @@ import { LazydiskError } from '../util/errors.js';
 import type { BytePath } from './byte-paths.js';
 import type { Input } from './input.js';
 import { startProgram, type Started } from './programs.js';
+import { complaintIn, pathIn, type LooseLink } from './tar-words.js';
 import { temporaryError } from './temporary.js';
 
 const TAR = { command: 'tar', package: 'tar' };
 const ARGS = ['-x', '-p', '--numeric-owner', '--xattrs', '--xattrs-include=*', '--delay-directory-restore'];
-/** Every name on a line, which holds only printable ASCII then. */
+/** Every name on a line (`tar-words.ts`). */
 const TELLING = ['-v', '--quoting-style=escape'];
+/** The status of tar when it went on after an error. */
+const SOMETHING_FAILED = 2;
 
 /** USAGE: the files of an archive belong to several users. `kind`: `a tar archive`. */
 export function assertOwners(name: string, kind: string): void {
@@ -24,32 +27,69 @@ export function assertOwners(name: string, kind: string): void {
   );
 }
 
+/** What is told of an archive while it is unpacked. */
+export interface Told {
+  /** The path of each member, relative to the folder, `''` for the folder itself. */
+  readonly onMember: (path: BytePath) => void;
+  /** A hard link that tar could not make, since nothing was under its target; whoever asks makes it, or refuses it. */
+  readonly onLooseLink: (link: LooseLink) => void;
+}
+
 /**
- * Unpacks into `folder`, which is there. `onMember`: told the path of each member, relative to the folder, `''` for the folder. DAMAGED,
- * NO_SPACE, UNSUPPORTED (no tar here), and what `input` throws, which is not closed.
+ * Unpacks into `folder`, which is there. What `told` throws ends it. DAMAGED, NO_SPACE, UNSUPPORTED (no tar here), and what `input` throws,
+ * which is not closed.
  */
-export async function untar(
-  input: Input,
-  name: string,
-  folder: string,
-  onMember?: (path: BytePath) => void,
-): Promise<void> {
-  const args = [...ARGS, ...(onMember === undefined ? [] : TELLING), '-f', '-', '-C', folder];
-  const stdout = onMember === undefined ? 'ignore' : 'pipe';
-  const tar = await startProgram(TAR, args, `${name} is a tar archive`, ['pipe', stdout, 'pipe']);
-  const told = onMember === undefined ? undefined : tell(tar.process.stdout!, onMember);
+export async function untar(input: Input, name: string, folder: string, told?: Told): Promise<void> {
+  const args = [...ARGS, ...(told === undefined ? [] : TELLING), '-f', '-', '-C', folder];
+  const tar = await startProgram(TAR, args, `${name} is a tar archive`, [
+    'pipe',
+    told === undefined ? 'ignore' : 'pipe',
+    'pipe',
+  ]);
+  const listening = told === undefined ? undefined : listen(tar, told);
   let problem: { error: unknown } | undefined;
-  await pour(input, tar).catch((error: unknown) => {
-    problem = { error };
+  const poured = pour(input, tar).catch((error: unknown) => {
+    problem ??= { error };
   });
-  await told;
-  const { succeeded, saidFirst } = await tar.ended;
+  const heard = await listening?.catch((error: unknown) => {
+    problem ??= { error };
+    return tar.end().then(() => undefined);
+  });
+  await poured;
+  const { succeeded, status, saidFirst } = await tar.ended;
   if (problem !== undefined) throw problem.error;
-  if (succeeded) return;
-  const said = saidFirst.replace(/^tar: /, '');
+  if (succeeded || (status === SOMETHING_FAILED && heard?.hasOnlyLooseLinks === true)) return;
+  const said = heard?.error ?? complaintIn(saidFirst).words;
   if (/No space left|quota/i.test(said)) throw temporaryError(Object.assign(new Error(said), { code: 'ENOSPC' }));
   throw new LazydiskError('DAMAGED', `${name} can't be unpacked by tar: ${said}.`);
 }
+
+interface Heard {
+  readonly hasOnlyLooseLinks: boolean;
+  readonly error: string | undefined;
+}
+
+/** To the end of tar. */
+async function listen({ process: tar }: Started, { onMember, onLooseLink }: Told): Promise<Heard> {
+  let loose = 0;
+  let error: string | undefined;
+  const members = async (): Promise<void> => {
+    for await (const line of linesOf(tar.stdout!)) onMember(pathIn(line));
+  };
+  const complaints = async (): Promise<void> => {
+    for await (const line of linesOf(tar.stderr!)) {
+      const complaint = complaintIn(line);
+      if (complaint.kind === 'error') error ??= complaint.words;
+      if (complaint.kind !== 'loose') continue;
+      loose++;
+      onLooseLink(complaint.link);
+    }
+  };
+  await Promise.all([members(), complaints()]);
+  return { hasOnlyLooseLinks: loose > 0 && error === undefined, error };
+}
+
+const linesOf = (words: Readable): AsyncIterable<string> => createInterface({ input: words, crlfDelay: Infinity });
 
 /**
  * All of the input into tar. It may end before, at the end of the archive: the rest is read nevertheless, since a checksum over the input
@@ -78,24 +118,4 @@ async function pour(input: Input, tar: Started): Promise<void> {
     into.destroy();
     throw error;
   }
-}
-
-async function tell(lines: Readable, onMember: (path: BytePath) => void): Promise<void> {
-  for await (const line of createInterface({ input: lines, crlfDelay: Infinity })) {
-    onMember(
-      unescaped(line)
-        .split('/')
-        .filter((part) => part !== '' && part !== '.')
-        .join('/'),
-    );
-  }
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
-
-/** `\ooo`, `\n` and the like, and a backslash before any other character. */
-function unescaped(line: string): BytePath {
-  return line.replace(/\\([0-7]{3}|.)/g, (_, what: string) =>
-    what.length === 3 ? String.fromCharCode(parseInt(what, 8)) : (ESCAPES[what] ?? what),
-  );
 }
