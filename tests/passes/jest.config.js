@@ -34,7 +34,7 @@ export default {
     // What kernels lack, as this driver sees it: all but what is about ways to install, recipes, and what is run with an empty
     // environment, in which nothing is masked.
     pass('masked', 'mounted/*', {
-      without: ['/mounted/(install|recipes|demo|doctor|fstab|users)\\.test\\.ts$'],
+      without: ['/mounted/(install|recipes|demo|doctor|fstab|users|users-allowed)\\.test\\.ts$'],
       environment: { LAZYDISK_FUSE_WITHOUT: 'async-read,async-dio,parallel-dirops,readdirplus,passthrough,resend' },
     }),
     // All but what is run on the default driver in any pass.
