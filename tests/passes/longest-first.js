@@ -3,6 +3,7 @@
  * core busy all the time that it runs, most other files wait for programs and timers: after each guest come files that take
  * about as long together, so that a guest has one of them beside it, and no other guest.
  */
+import { join, relative } from 'node:path';
 
 /** Seconds on two cores, from a log of `make test`; a wrong one costs some idling, no more. */
 const SECONDS = {
@@ -14,6 +15,7 @@ const SECONDS = {
   'mounted/takeover': 35,
   'mounted/rounds': 35,
   'image/killed-at-a-step': 30,
+  'guest/systemd': 25,
   'mounted/service': 25,
   'mounted/fio': 20,
   'mounted/two-mounts': 20,
@@ -31,8 +33,8 @@ const OTHERS = { guest: 60, mounted: 6 };
 const SHORT = 2;
 
 /** `{ room, name, seconds }` of a test file. */
-function facts({ path }) {
-  const [, name, room] = /\/tests\/((\w+)\/.+)\.test\.ts$/.exec(path);
+function facts({ path, context }) {
+  const [, name, room] = /^((\w+)\/.+)\.test\.ts$/.exec(relative(join(context.config.rootDir, 'tests'), path));
   return { room, name, seconds: SECONDS[name] ?? OTHERS[room] ?? SHORT };
 }
 
