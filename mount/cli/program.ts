@@ -3,13 +3,15 @@
  * the result is a status, so that tests can run it.
  */
 import yargs, { type Argv } from 'yargs';
-import { hasCode, LazydiskError } from '../../lib/util/errors.js';
+import { hasCode } from '../../lib/util/errors.js';
 import { Registry } from '../service/registry.js';
 import { COMMON_OPTIONS } from './common-options.js';
 import { EXIT_STATUS, EXIT_STATUS_HELP, exitStatusOf, type ExitStatus } from './exit-status.js';
 import { Output, type Streams } from './output.js';
 import { environmentWith } from './store-environment.js';
+import { factsOf } from './verb-facts.js';
 import { ChosenVerb, DASH, parsableWords, PARSER, type CommonOptions, type Verb, type VerbContext } from './verb.js';
+import { whereHelpIs, wrongUse } from './wrong-use.js';
 
 export interface ProgramOptions {
   readonly verbs: readonly Verb[];
@@ -32,7 +34,7 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
     uid: options.uid,
   });
   try {
-    let program = common(options);
+    let program = common(options, words);
     for (const verb of options.verbs) program = verb(program, contextOf);
     const chosen = await choose(program, words);
     if (chosen instanceof ChosenVerb) await chosen.run();
@@ -40,7 +42,7 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
     return EXIT_STATUS.ok;
   } catch (error) {
     output.failure(error);
-    if (hasCode(error, 'USAGE') && !json) output.note('See `lazydisk --help`, or `lazydisk VERB --help`.');
+    if (hasCode(error, 'USAGE')) output.note(whereHelpIs(words, factsOf(options.verbs)));
     return exitStatusOf(error);
   }
 }
@@ -59,7 +61,7 @@ async function choose(program: Argv<CommonOptions>, words: readonly string[]): P
   }
 }
 
-function common({ version }: ProgramOptions): Argv<CommonOptions> {
+function common({ version, verbs }: ProgramOptions, words: readonly string[]): Argv<CommonOptions> {
   return yargs()
     .scriptName('lazydisk')
     .usage(
@@ -73,20 +75,12 @@ function common({ version }: ProgramOptions): Argv<CommonOptions> {
     .help()
     .alias('h', 'help')
     .wrap(100)
-    .recommendCommands()
     .exitProcess(false)
     .epilogue(EXIT_STATUS_HELP)
     .fail((message: string | null, error: Error | undefined) => {
       // yargs' types promise an error, but its own complaints come as a message alone.
       if (error !== undefined && !(message !== null && error.name === 'YError')) throw error;
-      throw new LazydiskError('USAGE', sentence(message ?? 'The command line is not understood.'));
+      const complaint = (message ?? 'The command line is not understood').replaceAll(DASH, '-');
+      throw wrongUse({ message: complaint, words }, factsOf(verbs), Object.keys(COMMON_OPTIONS));
     }) as unknown as Argv<CommonOptions>;
-}
-
-function sentence(text: string): string {
-  const line = text
-    .replaceAll(DASH, '-')
-    .trim()
-    .replaceAll(/\s*\n\s*/g, ' ');
-  return /[.!?\u2026]$/.test(line) ? line : `${line}.`;
 }

@@ -2,7 +2,7 @@
  * The completion for bash: tables made from the facts, and one function that reads them (completion.bash beside the other
  * packaging files). No process is started at a Tab, so it is as fast as the shell; images of a mount are looked up as folders.
  */
-import type { VerbFacts } from './facts.js';
+import type { VerbFacts } from '../cli/verb-facts.js';
 import { allOptionsOf, VERB_FACTS } from './program-facts.js';
 import { wordsOfOption, wordsOfPositional, type Words } from './words.js';
 

@@ -2,7 +2,7 @@
 import { twinOf, TWINS } from '../cli/mount-twins.js';
 import { ENVIRONMENT } from './environment.js';
 import { COMMON, usageOf, VERB_FACTS } from './program-facts.js';
-import type { Option, VerbFacts } from './facts.js';
+import type { Option, VerbFacts } from '../cli/verb-facts.js';
 
 const HEAD = `# Configuration
 

@@ -2,7 +2,7 @@
 import { EXIT_STATUS_HELP } from '../cli/exit-status.js';
 import { twinOf, TWINS } from '../cli/mount-twins.js';
 import { ENVIRONMENT } from './environment.js';
-import type { Option, VerbFacts } from './facts.js';
+import type { Option, VerbFacts } from '../cli/verb-facts.js';
 import { COMMON, usageOf, VERB_FACTS } from './program-facts.js';
 import { entry, heading, literal, paragraph, roff, subheading } from './roff.js';
 

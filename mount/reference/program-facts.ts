@@ -1,7 +1,7 @@
 /** The facts of this very program. */
 import { COMMON_OPTIONS } from '../cli/common-options.js';
 import { VERBS } from '../cli/verbs.js';
-import { factsOf, optionOf, type Option, type VerbFacts } from './facts.js';
+import { factsOf, optionOf, type Option, type VerbFacts } from '../cli/verb-facts.js';
 
 export const VERB_FACTS: readonly VerbFacts[] = factsOf(VERBS);
 

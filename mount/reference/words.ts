@@ -1,5 +1,5 @@
 /** What may stand at a place of the command line, as far as a shell can complete it. */
-import type { Option, Positional } from './facts.js';
+import type { Option, Positional } from '../cli/verb-facts.js';
 
 /** `word`: anything, which no shell can guess. */
 export type Words =

@@ -1,5 +1,5 @@
 /** The completion for zsh, whole: a list of verbs with their summaries, and what `_arguments` wants to know of each. */
-import type { Option, Positional, VerbFacts } from './facts.js';
+import type { Option, Positional, VerbFacts } from '../cli/verb-facts.js';
 import { allOptionsOf, VERB_FACTS } from './program-facts.js';
 import { wordsOfOption, wordsOfPositional, type Words } from './words.js';
 

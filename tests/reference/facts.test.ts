@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { runProgram } from '../../mount/cli/program.js';
 import { VERBS } from '../../mount/cli/verbs.js';
 import { ENVIRONMENT } from '../../mount/reference/environment.js';
-import { factsOf } from '../../mount/reference/facts.js';
+import { factsOf } from '../../mount/cli/verb-facts.js';
 import { allOptionsOf, usageOf, VERB_FACTS } from '../../mount/reference/program-facts.js';
 
 async function helpOf(verb: string): Promise<string> {

@@ -4,7 +4,7 @@
  * Verbs declare themselves to yargs (mount/cli/verb.ts), and yargs makes `--help` of it. Here they declare themselves to a
  * recorder with the same methods, so that nothing has to be written twice, and none of these texts can disagree with `--help`.
  */
-import type { Argv, CommonOptions, Options, PositionalOptions, Verb } from '../cli/verb.js';
+import type { Argv, CommonOptions, Options, PositionalOptions, Verb } from './verb.js';
 
 /** An argument of a verb, by its place. */
 export interface Positional {
