@@ -10,10 +10,11 @@
  * when another process made them: it may not have come to syncing them.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, link, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import { open, link, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf } from '../util/errors.js';
 import { syncFolder } from '../util/folders.js';
+import { makeFolders } from '../util/make-folders.js';
 
 /** A temporary file this old belongs to no writer that still lives: an upload takes minutes. */
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
@@ -132,7 +133,7 @@ export class AtomicFiles {
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
       this.durable.clear();
-      await mkdir(directory, { recursive: true });
+      await makeFolders(directory);
       return action();
     }
   }

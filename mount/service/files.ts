@@ -3,9 +3,10 @@
  * folder synced. Readers see the old content or the new one.
  */
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, rename, rm } from 'node:fs/promises';
+import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errnoOf } from '../../lib/util/errors.js';
+import { makeFolders } from '../../lib/util/make-folders.js';
 
 /** Replaces (or makes) the file, mode 0600 by default. Durable when it resolves. */
 export async function replaceFile(path: string, text: string, mode = 0o600): Promise<void> {
@@ -36,7 +37,7 @@ export async function createFile(path: string, text: string): Promise<boolean> {
 
 /** Makes a folder (and its parents) that only its owner may enter. */
 export async function makePrivateFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  await makeFolders(path, 0o700);
 }
 
 async function writeBeside(path: string, text: string, mode: number): Promise<string> {

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeFolders } from '../../lib/util/folders.js';
+import { makeFolders } from '../../lib/util/make-folders.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 
