@@ -8,7 +8,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bytes } from '../format/geometry.js';
 import { throwIfAborted } from '../util/abort.js';
-import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
+import { errnoOf, hasCode, LazydiskError, messageOf } from '../util/errors.js';
 import { assertSame, nextRequest, versionOf, type Version } from './http-version.js';
 import { changedError } from './image-source.js';
 import type { Input } from './input.js';
@@ -150,6 +150,7 @@ class Transfer {
         this.#connection.abort();
         this.#body = null;
         if (error instanceof LazydiskError && !hasCode(error, 'UNREACHABLE')) throw error;
+        if (this.#version === null && isUnknownHost(error)) throw unknownHost(this.settings.url);
         if (++this.#failures >= timing.mostFailures) throw unreachable(name, error);
         await delay(timing.firstPauseMs * 2 ** (this.#failures - 1), undefined, { signal }).catch(() => undefined);
         throwIfAborted(signal);
@@ -209,6 +210,15 @@ function parse(address: string): { url: URL; headers: Record<string, string>; na
   const isOpen = username === '' && password === '';
   // A query may be a signature.
   return { url, headers: isOpen ? {} : { authorization: `Basic ${login}` }, name: `${url.origin}${url.pathname}` };
+}
+
+/** Of a transfer that has begun, the host was known: its name will be again. */
+function isUnknownHost(error: unknown): boolean {
+  return errnoOf((error as { cause?: unknown } | null)?.cause) === 'ENOTFOUND';
+}
+
+function unknownHost({ hostname }: URL): LazydiskError {
+  return new LazydiskError('UNREACHABLE', `No name server knows the host ${hostname}: check the URL.`);
 }
 
 function unreachable(name: string, error: unknown): LazydiskError {

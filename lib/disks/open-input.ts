@@ -28,7 +28,9 @@ export async function openInput(
   try {
     if (format === 'raw') return new StreamSource(input, name, { checkEnd: () => undefined, endBytes: 0 });
     let found: Recognised;
-    ({ input, found } = await look(input));
+    let isEmpty: boolean;
+    ({ input, found, isEmpty } = await look(input));
+    if (isEmpty) throw nothingCame(name);
     if (found.kind === 'packed') {
       ({ input, found } = await look(await unpacked(input, name, found)));
       if (found.kind === 'packed') {
@@ -45,9 +47,17 @@ export async function openInput(
   }
 }
 
-async function look(input: Input): Promise<{ input: Input; found: Recognised }> {
-  const looked = await peek(input, SIGNATURE_BYTES);
-  return { input: looked.input, found: recogniseStart(looked.start) };
+async function look(input: Input): Promise<{ input: Input; found: Recognised; isEmpty: boolean }> {
+  const { input: whole, start } = await peek(input, SIGNATURE_BYTES);
+  return { input: whole, found: recogniseStart(start), isEmpty: start.length === 0 };
+}
+
+/** The program that should have written into a pipe has failed, as a rule; an image of nothing would hide that. */
+function nothingCame(name: string): LazydiskError {
+  return new LazydiskError(
+    'USAGE',
+    `Nothing came from ${name}: did what should send the disk fail? With --format raw it becomes an image of no bytes.`,
+  );
 }
 
 async function spooled(input: Input, name: string, container: Container, options: OpenOptions): Promise<ImageSource> {

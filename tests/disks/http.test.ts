@@ -161,6 +161,26 @@ test.each([
   expect(site.requests).toHaveLength(1);
 });
 
+test('a host that no name server knows is told at once', async () => {
+  // Longer than a name can be, so that no name server is needed to know it.
+  const host = `${'a'.repeat(64)}.invalid`;
+  const timing = { ...TIMING, firstPauseMs: 3_600_000 };
+  await expect(bytesOf(`http://${host}/disk.raw`, { timing })).rejects.toMatchObject({
+    code: 'UNREACHABLE',
+    message: `No name server knows the host ${host}: check the URL.`,
+  });
+});
+
+test('an answer without a byte is no disk', async () => {
+  const world = await createWorld();
+  const { url } = await serve({ ranges: true, headers: { etag: ETAG } }, Buffer.alloc(0));
+  await expect(importImage(world.repository, { source: { kind: 'url', url }, image: 'vm' })).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('Nothing came from http://127.0.0.1'),
+  });
+  await importImage(world.repository, { source: { kind: 'url', url }, image: 'vm', format: 'raw' });
+});
+
 test('a name and a password go into a header, and neither they nor a signature into a message', async () => {
   const site = await serve({ ranges: true, headers: {}, trouble: () => 403 });
   const url = `${site.url.replace('http://', 'http://somebody:s%40fe@')}?signature=secret`;
