@@ -17,7 +17,7 @@ export type WriteAt = (bytes: Buffer, position: Bytes) => Promise<void>;
 /** Chunks that are being written at once. */
 const PARALLEL_WRITES = 4;
 
-/** EXISTS and USAGE (the target), IO, NO_SPACE, and what `chunks` throws. */
+/** EXISTS, NOT_FOUND and USAGE (the target), IO, NO_SPACE, and what `chunks` throws. */
 export async function writeFile(
   path: string,
   force: boolean,
@@ -37,7 +37,7 @@ export async function writeFile(
   return true;
 }
 
-/** Lets `make` make a file under a temporary name, and gives it its own when it is whole. EXISTS, USAGE, IO, NO_SPACE. */
+/** Lets `make` make a file under a temporary name, and gives it its own when it is whole. EXISTS, NOT_FOUND, USAGE, IO, NO_SPACE. */
 export async function replacing(
   path: string,
   force: boolean,
@@ -106,6 +106,9 @@ async function assertFree(path: string, force: boolean): Promise<void> {
 }
 
 function ioError(path: string, error: unknown): LazydiskError {
+  if (errnoOf(error) === 'ENOENT') {
+    return new LazydiskError('NOT_FOUND', `There is no folder ${dirname(path)} to write ${basename(path)} to.`);
+  }
   const code = errnoOf(error) === 'ENOSPC' || errnoOf(error) === 'EDQUOT' ? 'NO_SPACE' : 'IO';
   return new LazydiskError(code, `${path} can't be written: ${messageOf(error)}.`, { cause: error });
 }

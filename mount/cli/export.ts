@@ -9,6 +9,8 @@ import { withRepository } from './store-stack.js';
 import { defineVerb, interruptible, storeTimeoutMs, WHERE } from './verb.js';
 import { resolveWhere } from './where.js';
 
+const FORMATS = ['raw', 'qcow2', 'vmdk', 'vhdx', 'vhd', 'vdi'] as const;
+
 export const exportVerb = defineVerb({
   command: 'export <where> <image> <file>',
   summary: 'Write a snapshot to a sparse raw file, or as qcow2, vmdk, vhdx, vhd or vdi',
@@ -23,9 +25,8 @@ export const exportVerb = defineVerb({
       .positional('image', { type: 'string', demandOption: true, describe: 'image, image@N or image:TAG' })
       .positional('file', { type: 'string', demandOption: true, describe: 'file to write, or - for stdout' })
       .option('format', {
-        choices: ['raw', 'qcow2', 'vmdk', 'vhdx', 'vhd', 'vdi'] as const,
-        default: 'raw' as const,
-        describe: 'what to write; all but raw need qemu-img and qemu-nbd, and a file',
+        choices: FORMATS,
+        describe: 'what to write (default: raw); all others need qemu-img and qemu-nbd, and a file',
       })
       .option('force', { type: 'boolean', default: false, describe: 'replace a file that is there' }),
   run: async (options, { output, registry, environment }) => {
@@ -38,10 +39,15 @@ export const exportVerb = defineVerb({
         'stdout can hold the image or JSON, not both: leave out --json, or name a file.',
       );
     }
-    if (toStdout && options.format !== 'raw') {
+    const format = options.format ?? 'raw';
+    if (toStdout && format !== 'raw') {
+      throw new LazydiskError('USAGE', `A ${format} is not written in order, so it can't go to stdout: name a file.`);
+    }
+    const otherFormat = FORMATS.find((one) => options.file.toLowerCase().endsWith(`.${one}`));
+    if (options.format === undefined && otherFormat !== undefined && otherFormat !== 'raw') {
       throw new LazydiskError(
         'USAGE',
-        `A ${options.format} is not written in order, so it can't go to stdout: name a file.`,
+        `${options.file} would be a raw disk: add --format ${otherFormat}, or --format raw if that is meant.`,
       );
     }
     const { repository: address } = await resolveWhere(options.where, options.endpoint, registry);
@@ -49,7 +55,7 @@ export const exportVerb = defineVerb({
     const progress = new ProgressLine(output, `exporting ${options.image}`);
     const target: ExportOptions['target'] = toStdout
       ? { kind: 'stream', stream: process.stdout }
-      : { kind: 'file', path: options.file, force: options.force, format: options.format };
+      : { kind: 'file', path: options.file, force: options.force, format };
     try {
       const result = await withRepository(address, { environment, timeoutMs: storeTimeoutMs(options) }, (repository) =>
         interruptible(async (signal) =>

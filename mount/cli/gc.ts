@@ -1,6 +1,7 @@
 /** `lazydisk gc`: gives back the space of what nothing refers to any more. */
 import { collectRepository, type CollectionReport } from '../../lib/repository/collection.js';
 import { parseDuration } from './durations.js';
+import { counted } from './output.js';
 import { ProgressLine } from './progress.js';
 import { formatSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
@@ -54,7 +55,7 @@ export const gcVerb = defineVerb({
 function spoken({ dryRun, removed, condemned, waiting, living, finalisedTombstones }: CollectionReport): string {
   const would = dryRun ? 'would be ' : '';
   const amount = ({ segments, bytes }: { readonly segments: number; readonly bytes: number }): string =>
-    `${formatSize(bytes)} in ${String(segments)} segments`;
+    `${formatSize(bytes)} in ${counted(segments, 'segment')}`;
   return [
     `${would}removed: ${amount(removed)}`,
     `${would}condemned, to be removed by a run after the grace: ${amount(condemned)}`,

@@ -2,7 +2,7 @@
  * How a command line names images and snapshots: `name`, `name@3`, `name:stable`, and for deleting `name@3..7`. Which number a
  * tag means is asked where the verb works: of the repository, or of the daemon of a mount.
  */
-import { assertImageName, assertTagName } from '../../lib/format/keys.js';
+import { assertImageName, assertTagName, isImageName } from '../../lib/format/keys.js';
 import type { Repository } from '../../lib/repository/api.js';
 import { taggedNumber } from '../../lib/repository/tags.js';
 import { LazydiskError } from '../../lib/util/errors.js';
@@ -64,6 +64,10 @@ export function parseSnapshotRange(text: string): SnapshotRange {
 
 /** `name` alone. USAGE. */
 export function parseImageName(text: string): string {
+  const [name = '', more] = text.split(/[@:]/, 2);
+  if (more !== undefined && isImageName(name)) {
+    throw new LazydiskError('USAGE', `Expected an image without a snapshot, as ${name}, not ${JSON.stringify(text)}.`);
+  }
   return checkedName(text);
 }
 

@@ -3,7 +3,8 @@ import { repositoryInfo, snapshotInfo, type RepositoryInfo, type SnapshotInfo } 
 import { LazydiskError } from '../../lib/util/errors.js';
 import { newestNumber } from './clone.js';
 import { numberIn, parseImageReference } from './image-reference.js';
-import { formatTime } from './output.js';
+import { counted, formatTime } from './output.js';
+import { printableLine } from './printable.js';
 import { formatSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
 import { defineVerb, interruptible, storeTimeoutMs, WHERE } from './verb.js';
@@ -48,36 +49,40 @@ function repositoryLines(info: RepositoryInfo): string {
     ['id', info.repositoryId],
     ['format', `version ${String(info.formatVersion)}, writers may use: ${info.allows.join(', ') || 'nothing more'}`],
     ['chunks of new images', formatSize(info.defaultChunkSizeBytes)],
-    ['images', `${String(info.images)}, of which ${String(info.locks)} are being written`],
+    ['images', `${String(info.images)}, being written: ${String(info.locks)}`],
     ['snapshots', `${String(info.snapshots)}, and ${String(info.deletedSnapshots)} deleted ones`],
     ['tags', String(info.tags)],
-    ['stored', `${formatSize(info.segmentBytes)} in ${String(info.segments)} segments`],
+    ['stored', `${formatSize(info.segmentBytes)} in ${counted(info.segments, 'segment')}`],
   ]);
 }
 
 function snapshotLines(info: SnapshotInfo): string {
   const { image, number, parent, stored, lock, profile } = info;
   return lines([
-    [
-      'snapshot',
-      `${image}@${String(number)}${info.isNewest ? ', the newest' : ''} (there are ${ranges(info.snapshots)})`,
-    ],
+    ['snapshot', `${image}@${String(number)}, ${placeAmong(info)}`],
     ['tags', info.tags.map((tag) => `${image}:${tag}`).join(', ') || 'none'],
     ['size', `${formatSize(info.sizeBytes)} (${String(info.sizeBytes)} bytes)`],
     ['allocated', `${formatSize(info.allocatedBytes)}, in chunks of ${formatSize(info.chunkSizeBytes)}`],
-    ...(stored === null ? [] : [['stored', `${formatSize(stored.bytes)} in ${String(stored.chunks)} chunks`] as const]),
+    ...(stored === null
+      ? []
+      : [['stored', `${formatSize(stored.bytes)} in ${counted(stored.chunks, 'chunk')}`] as const]),
     ['made from', parent === null ? 'nothing else' : `${parent.image}@${String(parent.number)}`],
     ['time', formatTime(info.timeMs)],
     ['label', info.label || 'none'],
     ['being written', lock === null ? 'no' : `by ${lock.host} (pid ${String(lock.pid)})`],
     [
       'boot profile',
-      profile === null ? 'none of its own' : `${formatSize(profile.bytes)}, from ${String(profile.boots)} boots`,
+      profile === null ? 'none of its own' : `${formatSize(profile.bytes)}, from ${counted(profile.boots, 'boot')}`,
     ],
     ['image id', info.imageId],
     ['commit id', info.commitId],
     ['needs', info.requires.join(', ') || 'no feature'],
   ]);
+}
+
+function placeAmong({ isNewest, snapshots }: SnapshotInfo): string {
+  if (snapshots.length === 1) return 'the only one';
+  return `${isNewest ? 'the newest' : 'one'} of ${ranges(snapshots)}`;
 }
 
 /** `1-3, 5`: ascending numbers, short. */
@@ -93,5 +98,5 @@ function ranges(numbers: readonly number[]): string {
 
 function lines(facts: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...facts.map(([name]) => name.length)) + 2;
-  return facts.map(([name, value]) => `${`${name}:`.padEnd(width)}${value}`).join('\n');
+  return facts.map(([name, value]) => `${`${name}:`.padEnd(width)}${printableLine(value)}`).join('\n');
 }

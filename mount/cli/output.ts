@@ -4,6 +4,7 @@
  */
 import { toWire } from '../service/control-protocol.js';
 import type { Terminal } from './live-screen.js';
+import { printable, printableLine } from './printable.js';
 
 /** The streams of a process, or of a test. */
 export interface Streams {
@@ -20,19 +21,21 @@ export class Output {
 
   /** The outcome: the value as JSON, or what `render` makes of it for people. */
   result<T>(value: T, render: (value: T) => string): void {
-    const text = this.json ? JSON.stringify(value, null, 2) : render(value);
+    const text = this.json ? JSON.stringify(value, null, 2) : printable(render(value));
     if (text !== '') this.streams.stdout.write(`${text}\n`);
   }
 
   /** Something to know beside the outcome; for people only. */
   note(text: string): void {
-    if (!this.json) this.streams.stderr.write(`${text}\n`);
+    if (!this.json) this.streams.stderr.write(`${printable(text)}\n`);
   }
 
   /** The failure: the last thing that a verb says. */
   failure(error: unknown): void {
     const wire = toWire(error);
-    this.streams.stderr.write(this.json ? `${JSON.stringify({ error: wire })}\n` : `lazydisk: ${wire.message}\n`);
+    this.streams.stderr.write(
+      this.json ? `${JSON.stringify({ error: wire })}\n` : `lazydisk: ${printable(wire.message)}\n`,
+    );
   }
 
   /** Whether progress may be drawn. */
@@ -42,7 +45,8 @@ export class Output {
 }
 
 /** Columns of equal width, two spaces apart; numbers are the caller's to format. */
-export function table(rows: readonly (readonly string[])[]): string {
+export function table(facts: readonly (readonly string[])[]): string {
+  const rows = facts.map((row) => row.map(printableLine));
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, at) => (widths[at] = Math.max(widths[at] ?? 0, cell.length)));
   return rows
@@ -53,6 +57,11 @@ export function table(rows: readonly (readonly string[])[]): string {
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** `1 image`, `2 images`. */
+export function counted(count: number, name: string): string {
+  return `${String(count)} ${name}${count === 1 ? '' : 's'}`;
 }
 
 /** Local time to the second, for people: `2026-03-01 17:04:05`. */

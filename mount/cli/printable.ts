@@ -4,7 +4,6 @@
  */
 
 /** C0 but for newline, DEL and C1, and the marks, embeddings and isolates of bidirectional text. */
-// eslint-disable-next-line no-control-regex -- they are what is looked for
 const OBEYED = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 /** Lines of text; their ends stay. */

@@ -5,6 +5,7 @@
 import type { HeldImage } from '../tree/held-images.js';
 import type { MountGlance } from '../tree/status-schema.js';
 import { formatDuration, table } from './output.js';
+import { printableLine } from './printable.js';
 import { formatSize } from './sizes.js';
 
 /** What the mount said, and when. */
@@ -68,14 +69,16 @@ function summary({ glance, atMs }: Moment, before: Moment | undefined): string[]
     ...table(facts).split('\n'),
   ];
   if (lastStoreError !== null) {
-    lines.push(`last error, ${formatDuration(atMs - lastStoreError.timeMs)} ago: ${oneLine(lastStoreError.message)}`);
+    lines.push(
+      `last error, ${formatDuration(atMs - lastStoreError.timeMs)} ago: ${printableLine(lastStoreError.message)}`,
+    );
   }
   return lines;
 }
 
 function running({ glance, atMs }: Moment): string[] {
   return glance.running.map(
-    ({ command, startedAt }) => `running ${formatDuration(atMs - Date.parse(startedAt))}: ${oneLine(command)}`,
+    ({ command, startedAt }) => `running ${formatDuration(atMs - Date.parse(startedAt))}: ${printableLine(command)}`,
   );
 }
 
@@ -102,7 +105,7 @@ function imageRow(image: HeldImage, nowMs: number): string[] {
     image.dirtyBytes === 0 ? '-' : formatSize(image.dirtyBytes),
     oldestUncommittedMs === null ? '-' : formatDuration(nowMs - oldestUncommittedMs),
     image.openCount === 0 ? '-' : String(image.openCount),
-    image.failure === null ? (image.committing ? 'is being committed' : '') : oneLine(image.failure),
+    image.failure === null ? (image.committing ? 'is being committed' : '') : printableLine(image.failure),
   ];
 }
 
@@ -117,9 +120,4 @@ function rate(perSecond: number | undefined): string {
 
 function speed(perSecond: number | undefined): string {
   return perSecond === undefined ? '-/s' : `${formatSize(Math.round(perSecond))}/s`;
-}
-
-/** Texts from elsewhere must not move the cursor. */
-function oneLine(text: string): string {
-  return text.replaceAll(/\p{Cc}+/gu, ' ');
 }

@@ -2,6 +2,7 @@
 import { verifyRepository } from '../../lib/repository/verify.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { parseImageName } from './image-reference.js';
+import { counted } from './output.js';
 import { ProgressLine } from './progress.js';
 import { formatSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
@@ -48,8 +49,8 @@ export const verifyVerb = defineVerb({
       output.result(report, () =>
         [
           ...damages.map(({ object, what }) => `${object}: ${what}`),
-          `${String(report.images)} images, ${String(report.records)} snapshots, ${String(report.nodes)} tree nodes, ` +
-            `${String(report.chunks)} chunks, ${String(report.segments)} segments: ${formatSize(report.readBytes)} read, ` +
+          `${counted(report.images, 'image')}, ${counted(report.records, 'snapshot')}, ${counted(report.nodes, 'tree node')}, ` +
+            `${counted(report.chunks, 'chunk')}, ${counted(report.segments, 'segment')}: ${formatSize(report.readBytes)} read, ` +
             (damages.length === 0 ? 'all good' : `${String(damages.length)} damaged`),
         ].join('\n'),
       );

@@ -47,3 +47,9 @@ test.each([
 test.each(['vm@..', 'vm@1..', 'vm@..2', 'vm@3..2', 'vm@1..2..3', 'vm@1-2'])('%p is refused as a range', (text) => {
   expect(() => parseSnapshotRange(text)).toThrow(expect.objectContaining({ code: 'USAGE' }));
 });
+
+test('where an image alone is meant, one with a snapshot is told so', () => {
+  for (const text of ['vm@3', 'vm:stable', 'vm@x']) {
+    expect(() => parseImageName(text)).toThrow(`Expected an image without a snapshot, as vm, not "${text}".`);
+  }
+});

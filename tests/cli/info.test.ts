@@ -35,7 +35,7 @@ test('of a repository it tells id, features, and what there is', async () => {
     segmentBytes,
   });
   expect(await text('info', url)).toMatch(
-    /^repository: .*\nid: +dd47b811f39d295ab9d6c189f2843cc0\n(.*\n)*images: +3, of which 1 are being written\n/,
+    /^repository: .*\nid: +dd47b811f39d295ab9d6c189f2843cc0\n(.*\n)*images: +3, being written: 1\n/,
   );
 });
 
@@ -63,9 +63,9 @@ test('of a snapshot it tells what its record, tags and lock say, and with --stor
     stored: { chunks: 3, bytes: 196_608 },
   });
   expect(await text('info', url, 'vm-01')).toMatch(
-    /^snapshot: +vm-01@2, the newest \(there are 1-2\)\n(.*\n)*made from: +vm-01@1\n(.*\n)*being written: +by .* \(pid \d+\)\n/,
+    /^snapshot: +vm-01@2, the newest of 1-2\n(.*\n)*made from: +vm-01@1\n(.*\n)*being written: +by .* \(pid \d+\)\n/,
   );
-  expect(await text('info', url, 'debian-12')).toContain('debian-12@5, the newest (there are 1-2, 4-5)\n');
+  expect(await text('info', url, 'debian-12')).toContain('debian-12@5, the newest of 1-2, 4-5\n');
 });
 
 test('of what is not there it says so', async () => {

@@ -56,7 +56,7 @@ describe('a picture of a mount', () => {
     ];
     expect(rowsOf(statusFrame(await moment({ images }), undefined, ROOM))).toEqual([
       ['IMAGE', 'SIZE', 'HERE', 'DIRTY', 'SINCE', 'OPEN', 'NOTE'],
-      ['broken', '2 GiB', '██░░░░░░░░', '25 %', '-', '-', '-', 'The disk [2J failed.'],
+      ['broken', '2 GiB', '██░░░░░░░░', '25 %', '-', '-', '-', 'The disk\\u001b[2J failed.\\n'],
       ['busy', '2 GiB', '██████████', '100 %', '-', '-', '-', 'is being committed'],
       ['dirty', '2 GiB', '██░░░░░░░░', '25 %', '4 KiB', '30.0 s', '2'],
       ['vm', '2 GiB', '██░░░░░░░░', '25 %', '-', '-', '-'],

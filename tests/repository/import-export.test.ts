@@ -326,6 +326,6 @@ describe('an export', () => {
     const world = await createWorld();
     await importFile(world, fileOf(Buffer.from('x')));
     const target = { kind: 'file', path: join(folder, 'no', 'such', 'folder') } as const;
-    await expect(exportImage(world.repository, { image: 'vm', target })).rejects.toMatchObject({ code: 'IO' });
+    await expect(exportImage(world.repository, { image: 'vm', target })).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 });
