@@ -2,7 +2,9 @@
  * Paths of files whose names may be any bytes, as Linux allows: a string in which every character is one byte (latin1), so that it can be
  * compared and be a key; turned into bytes where the kernel gets it.
  */
-import { readdir } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { lstat, readdir } from 'node:fs/promises';
+import { errnoOf } from '../util/errors.js';
 
 /** One character a byte. */
 export type BytePath = string;
@@ -34,4 +36,21 @@ export function shownPath(path: BytePath): string {
 export async function entriesOf(folder: BytePath): Promise<ByteEntry[]> {
   const entries = await readdir(bytesOf(folder), { withFileTypes: true, encoding: 'buffer' });
   return entries.map((entry) => ({ name: entry.name.toString('latin1'), isFolder: entry.isDirectory() }));
+}
+
+/** What is at a path below a folder; undefined: nothing, or a part of the path is no folder. No link is followed, and `..` leads nowhere. */
+export async function statInside(folder: BytePath, path: BytePath): Promise<Stats | undefined> {
+  let at = folder;
+  let found: Stats | undefined;
+  for (const name of path.split('/')) {
+    if (name === '..' || found?.isDirectory() === false) return undefined;
+    at = below(at, name);
+    try {
+      found = await lstat(bytesOf(at));
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+  return found;
 }

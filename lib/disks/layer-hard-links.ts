@@ -5,10 +5,9 @@
  * Both names are walked folder by folder, and a link on the way is refused rather than followed: builders write the names under which
  * they found the files. Where the file itself is hidden or replaced by the same layer, it lives on under its new name.
  */
-import type { Stats } from 'node:fs';
-import { link, lstat } from 'node:fs/promises';
-import { errnoOf, LazydiskError } from '../util/errors.js';
-import { below, bytesOf, shownPath, type BytePath } from './byte-paths.js';
+import { link } from 'node:fs/promises';
+import { LazydiskError } from '../util/errors.js';
+import { below, bytesOf, shownPath, statInside, type BytePath } from './byte-paths.js';
 import type { LooseLink } from './tar-words.js';
 
 export interface LooseLayer {
@@ -25,35 +24,18 @@ export async function makeLooseLinks({ tree, layer, title }: LooseLayer, links: 
   for (const { path, target } of links) {
     // What came into the layer under that name after this link was not meant by it, unless it is a link like this one.
     const from = made.has(target) ? layer : tree;
-    const found = await walk(from, target);
+    const found = await statInside(from, target);
     if (found === undefined || found.isDirectory()) {
       throw damaged(title, `has a hard link to ${shownPath(target)}, and no file is there in it or below it`);
     }
     const folder = path.slice(0, Math.max(path.lastIndexOf('/'), 0));
-    if ((await walk(layer, folder))?.isDirectory() !== true) {
+    if ((await statInside(layer, folder))?.isDirectory() !== true) {
       throw damaged(title, `has a hard link at ${shownPath(path)}, which is in no folder of it`);
     }
-    if ((await walk(layer, path)) !== undefined) throw damaged(title, `has ${shownPath(path)} twice`);
+    if ((await statInside(layer, path)) !== undefined) throw damaged(title, `has ${shownPath(path)} twice`);
     await link(bytesOf(below(from, target)), bytesOf(below(layer, path)));
     made.add(path);
   }
-}
-
-/** What is at a path; undefined: nothing, or a part of the path is no folder. */
-async function walk(root: BytePath, path: BytePath): Promise<Stats | undefined> {
-  let at = root;
-  let found: Stats | undefined;
-  for (const name of path.split('/')) {
-    if (name === '..' || found?.isDirectory() === false) return undefined;
-    at = below(at, name);
-    try {
-      found = await lstat(bytesOf(at));
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return undefined;
-      throw error;
-    }
-  }
-  return found;
 }
 
 function damaged(title: string, what: string): LazydiskError {

@@ -4,8 +4,9 @@
  */
 import type { Readable } from 'node:stream';
 import { createInterface } from 'node:readline';
+import type { Bytes } from '../format/geometry.js';
 import { LazydiskError } from '../util/errors.js';
-import type { BytePath } from './byte-paths.js';
+import { bytePath, statInside, type BytePath } from './byte-paths.js';
 import type { Input } from './input.js';
 import { startProgram, type Started } from './programs.js';
 import { complaintIn, pathIn, type LooseLink } from './tar-words.js';
@@ -15,6 +16,8 @@ const TAR = { command: 'tar', package: 'tar' };
 const ARGS = ['-x', '-p', '--numeric-owner', '--xattrs', '--xattrs-include=*', '--delay-directory-restore'];
 /** Every name on a line (`tar-words.ts`). */
 const TELLING = ['-v', '--quoting-style=escape'];
+/** Archives consist of blocks of this size. */
+const BLOCK_BYTES: Bytes = 512;
 /** The status of tar when it went on after an error. */
 const SOMETHING_FAILED = 2;
 
@@ -48,33 +51,53 @@ export async function untar(input: Input, name: string, folder: string, told?: T
   ]);
   const listening = told === undefined ? undefined : listen(tar, told);
   let problem: { error: unknown } | undefined;
-  const poured = pour(input, tar).catch((error: unknown) => {
+  const poured = pour(input, tar, told !== undefined).catch((error: unknown) => {
     problem ??= { error };
+    return 0;
   });
   const heard = await listening?.catch((error: unknown) => {
     problem ??= { error };
     return tar.end().then(() => undefined);
   });
-  await poured;
+  const tailBytes = await poured;
   const { succeeded, status, saidFirst } = await tar.ended;
   if (problem !== undefined) throw problem.error;
-  if (succeeded || (status === SOMETHING_FAILED && heard?.hasOnlyLooseLinks === true)) return;
+  if (succeeded || (status === SOMETHING_FAILED && heard?.hasOnlyLooseLinks === true)) {
+    if (tailBytes === 0 || heard?.last === undefined || (await isWhole(bytePath(folder), heard.last, tailBytes)))
+      return;
+    throw damaged(name, 'it ends within a file');
+  }
   const said = heard?.error ?? complaintIn(saidFirst).words;
   if (/No space left|quota/i.test(said)) throw temporaryError(Object.assign(new Error(said), { code: 'ENOSPC' }));
-  throw new LazydiskError('DAMAGED', `${name} can't be unpacked by tar: ${said}.`);
+  throw damaged(name, said);
+}
+
+/** Whether the last member of an archive, of whose last block `tailBytes` were there, has lost nothing. tar has checked its header. */
+async function isWhole(folder: BytePath, last: BytePath, tailBytes: Bytes): Promise<boolean> {
+  const stat = await statInside(folder, last);
+  if (stat?.isFile() !== true || stat.size === 0) return true;
+  const usedBytes = stat.size % BLOCK_BYTES;
+  return usedBytes > 0 && usedBytes <= tailBytes;
+}
+
+function damaged(name: string, said: string): LazydiskError {
+  return new LazydiskError('DAMAGED', `${name} can't be unpacked by tar: ${said}.`);
 }
 
 interface Heard {
+  /** The last member. */
+  readonly last: BytePath | undefined;
   readonly hasOnlyLooseLinks: boolean;
   readonly error: string | undefined;
 }
 
 /** To the end of tar. */
 async function listen({ process: tar }: Started, { onMember, onLooseLink }: Told): Promise<Heard> {
+  let last: BytePath | undefined;
   let loose = 0;
   let error: string | undefined;
   const members = async (): Promise<void> => {
-    for await (const line of linesOf(tar.stdout!)) onMember(pathIn(line));
+    for await (const line of linesOf(tar.stdout!)) onMember((last = pathIn(line)));
   };
   const complaints = async (): Promise<void> => {
     for await (const line of linesOf(tar.stderr!)) {
@@ -86,16 +109,17 @@ async function listen({ process: tar }: Started, { onMember, onLooseLink }: Told
     }
   };
   await Promise.all([members(), complaints()]);
-  return { hasOnlyLooseLinks: loose > 0 && error === undefined, error };
+  return { last, hasOnlyLooseLinks: loose > 0 && error === undefined, error };
 }
 
 const linesOf = (words: Readable): AsyncIterable<string> => createInterface({ input: words, crlfDelay: Infinity });
 
 /**
  * All of the input into tar. It may end before, at the end of the archive: the rest is read nevertheless, since a checksum over the input
- * tells at its end. When it ended because it failed, nobody wants the rest.
+ * tells at its end. When it ended because it failed, nobody wants the rest. `isFilled`: a last block that is not whole is filled up with zeros, as
+ * some builders leave it out; how much of it was there is returned, 0 when all.
  */
-async function pour(input: Input, tar: Started): Promise<void> {
+async function pour(input: Input, tar: Started, isFilled: boolean): Promise<Bytes> {
   const into = tar.process.stdin!;
   into.on('error', () => undefined); // how tar ended says why
   let isClosed = false;
@@ -105,15 +129,18 @@ async function pour(input: Input, tar: Started): Promise<void> {
       resolve();
     });
   });
+  let tailBytes = 0;
   try {
     for await (const piece of input) {
+      tailBytes = (tailBytes + piece.length) % BLOCK_BYTES;
       if (isClosed) {
-        if (!(await tar.ended).succeeded) return;
+        if (!(await tar.ended).succeeded) return 0;
       } else if (!into.write(piece)) {
         await Promise.race([closed, new Promise((resolve) => into.once('drain', resolve))]);
       }
     }
-    into.end();
+    into.end(isFilled && tailBytes > 0 ? Buffer.alloc(BLOCK_BYTES - tailBytes) : undefined);
+    return tailBytes;
   } catch (error) {
     into.destroy();
     throw error;

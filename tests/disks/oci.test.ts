@@ -288,6 +288,27 @@ test('an archive that has a hard link to a file below and another fault is refus
 });
 
 // S96
+test('an archive whose last block is not filled up is whole as long as its last file is', async () => {
+  const archive = tarOf(folder('d'), file('f', 'x'.repeat(700)));
+  const cut = async (bytes: number): Promise<void> => {
+    layout.top(layout.manifest([await layout.layer(archive.subarray(0, bytes))]));
+  };
+  await cut(3 * 512 + 188);
+  expect(await treeOf(await diskOf())).toEqual({ 'd/': '', f: 'x'.repeat(700) });
+  // A header tells by its checksum.
+  await cut(400);
+  expect(await treeOf(await diskOf())).toEqual({ 'd/': '' });
+  for (const [bytes, words] of [
+    [3 * 512 + 187, 'it ends within a file'],
+    [3 * 512, 'Unexpected EOF'],
+    [100, 'does not look like a tar'],
+  ] as const) {
+    await cut(bytes);
+    await refused('DAMAGED', `layer 1 of 1 of .* by tar: .*${words}`);
+  }
+});
+
+// S96
 test('no layer reaches out of the tree', async () => {
   const outside = join(place, 'outside');
   await must('mkdir', [outside]);
