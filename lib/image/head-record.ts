@@ -121,8 +121,8 @@ function refuseNewer(json: unknown, path: string): void {
   );
 }
 
-/** Writes a head's record; durable when it resolves. */
-export async function writeHeadRecord(path: string, record: HeadRecord): Promise<void> {
+/** Writes a head's record; durable when it resolves. Nothing has changed when it rejects before it has called `replacing`. */
+export async function writeHeadRecord(path: string, record: HeadRecord, replacing: () => void): Promise<void> {
   const base = record.base === null ? null : encodeSnapshotRecord(record.base, 'the base of a head').toString('utf8');
   const stateVersion = record.origin === null ? 1 : STATE_VERSION_WITH_ORIGIN;
   const temporary = `${path}.new`;
@@ -134,6 +134,7 @@ export async function writeHeadRecord(path: string, record: HeadRecord): Promise
   } finally {
     await handle.close();
   }
+  replacing();
   await rename(temporary, path);
   await syncFolder(dirname(path));
 }

@@ -47,12 +47,7 @@ export class HeadStack {
     try {
       await this.kept.change({ layers: [...below, { id: layer.id, commitIds: [] }] });
     } catch (error) {
-      layer.close();
-      // The new record may be on the disk all the same: the files go only when it is sure that nothing lists them.
-      await this.kept.change({}).then(
-        () => layer.files.remove(),
-        () => undefined,
-      );
+      await this.giveUp(layer);
       throw error;
     }
     return this.disk.pushLayer(layer);
@@ -123,13 +118,19 @@ export class HeadStack {
     try {
       await this.kept.change({ ...next, layers: layer === undefined ? [] : [{ id: layer.id, commitIds: [] }] });
     } catch (error) {
-      layer?.close();
+      if (layer !== undefined) await this.giveUp(layer);
       throw error;
     }
     const old = await this.disk.switchBase(this.parts.bases.acquire(treeOf(next)), dropped);
     if (layer !== undefined) await this.disk.pushLayer(layer);
     await this.disk.retire(dropped);
     await this.parts.bases.release(old);
+  }
+
+  /** A layer that could not be listed: its files go at once only when it is sure that no record lists them. */
+  private async giveUp(layer: Layer): Promise<void> {
+    layer.close();
+    if (!this.kept.isDoubtful) await layer.files.remove().catch(() => undefined);
   }
 
   private createLayer(): Promise<Layer> {

@@ -22,7 +22,10 @@ export class IdleRounds {
 
   /** An fsync. */
   request(): Promise<void> {
-    return withRoom(this.parts.mirror, () => this.disk.rounds.request());
+    return withRoom(this.parts.mirror, async () => {
+      await this.kept.settle();
+      await this.disk.rounds.request();
+    });
   }
 
   start(): void {

@@ -1,6 +1,10 @@
 /**
  * A head's record in memory and in `head.json`, never apart: a change is durable before it is seen, and when writing fails
  * nothing has changed. Changes queue behind one another.
+ *
+ * A disk that fails once the file was being replaced leaves it in doubt: the next process might find the change that nobody
+ * here has seen, and with it other layers than those that are written to. So what was is written again at once, and until that
+ * has worked by every later change, and by every fsync.
  */
 import { join } from 'node:path';
 
@@ -10,6 +14,7 @@ import type { HeadRecord } from './head-record.js';
 export class KeptRecord {
   private current: HeadRecord;
   private persisted: boolean;
+  private doubtful = false;
   private writing: Promise<void> = Promise.resolve();
 
   /** `persisted`: whether head.json exists already; a head that is just its base has none. */
@@ -35,14 +40,44 @@ export class KeptRecord {
     return join(this.headsDirectory, this.current.imageId);
   }
 
+  /** Whether the file may say something else than `value`. */
+  get isDoubtful(): boolean {
+    return this.doubtful;
+  }
+
   /** Durable when it resolves. Rejects as node:fs does. */
-  async change(changes: Partial<HeadRecord>): Promise<void> {
-    const written = this.writing.then(async () => {
-      await writeHeadRecord(join(this.directory, 'head.json'), { ...this.current, ...changes });
-      this.current = { ...this.current, ...changes };
+  change(changes: Partial<HeadRecord>): Promise<void> {
+    return this.enqueue(async () => {
+      const changed = { ...this.current, ...changes };
+      try {
+        await this.write(changed);
+      } catch (error) {
+        if (this.doubtful) await this.write(this.current).catch(() => undefined);
+        throw error;
+      }
+      this.current = changed;
+    });
+  }
+
+  /** Ends a doubt. Rejects as node:fs does: then what is written to the head may be lost with the process. */
+  async settle(): Promise<void> {
+    if (!this.doubtful) return;
+    await this.enqueue(async () => {
+      if (this.doubtful) await this.write(this.current);
+    });
+  }
+
+  private async write(record: HeadRecord): Promise<void> {
+    await writeHeadRecord(join(this.directory, 'head.json'), record, () => {
+      this.doubtful = true;
       this.persisted = true;
     });
-    this.writing = written.catch(() => undefined);
-    await written;
+    this.doubtful = false;
+  }
+
+  private enqueue(job: () => Promise<void>): Promise<void> {
+    const result = this.writing.then(job);
+    this.writing = result.catch(() => undefined);
+    return result;
   }
 }

@@ -64,3 +64,23 @@ test('a commit whose freeze the disk has no room for changes nothing, and the ne
   expect([...(await head.read(CHUNK, 1))]).toEqual([2]);
   await world.close();
 });
+
+// S19, S33
+test('a revert of which the disk does not say whether it is kept is none: what is written afterwards survives', async () => {
+  const disk = PowerDisk.start();
+  const world = await worldOn(disk);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(BLOCK, 2));
+  shut(head);
+  const image = (await world.catalogue.find('disk'))!;
+  await disk.inject({ operation: 'fsyncdir', name: '^[0-9a-f]{32}$', errno: 'EIO', times: 1 });
+  expect(await codeOf(image.revert())).toContain('EIO');
+  const again = await world.openHead('disk');
+  expect((await again.read(0, 1))[0]).toBe(2);
+  await again.write(BLOCK, Buffer.alloc(BLOCK, 3));
+  await again.fsync();
+  await world.crash();
+  const after = await world.openHead('disk');
+  expect([...(await after.read(0, 1)), ...(await after.read(BLOCK, 1))]).toEqual([2, 3]);
+  await world.close();
+});
