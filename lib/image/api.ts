@@ -87,7 +87,10 @@ export interface Head extends Disk {
   opened(): void;
   closed(): void;
   write(offset: Bytes, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /** Exactly so long. */
   truncate(sizeBytes: Bytes, signal?: AbortSignal): Promise<void>;
+  /** At least so long: nothing that others write meanwhile is cut off. */
+  extend(sizeBytes: Bytes, signal?: AbortSignal): Promise<void>;
   /** Zeros, the space is freed; never changes the size. */
   punch(offset: Bytes, lengthBytes: Bytes, signal?: AbortSignal): Promise<void>;
   /** Zeros; grows the disk unless keepSize. */

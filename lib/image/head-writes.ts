@@ -54,6 +54,12 @@ export class HeadWrites {
     });
   }
 
+  /** At least so long. */
+  async extend(sizeBytes: number): Promise<void> {
+    assertWithinLimit(sizeBytes);
+    await this.withRoom(() => this.growTo(sizeBytes));
+  }
+
   /** Zeros, never beyond the end, never changing the size. */
   async punch(offset: number, lengthBytes: number, signal?: AbortSignal): Promise<void> {
     const { state } = this;
@@ -67,14 +73,10 @@ export class HeadWrites {
   /** Zeros; the disk grows to the end of the range unless `keepSize`. */
   async zeroRange(offset: number, lengthBytes: number, keepSize: boolean, signal?: AbortSignal): Promise<void> {
     const end = offset + lengthBytes;
-    if (!keepSize) {
-      assertWithinLimit(end);
-      await this.withRoom(() => this.growTo(end));
-    }
+    if (!keepSize) await this.extend(end);
     await this.punch(offset, lengthBytes, signal);
   }
 
-  /** At least so long. */
   private async growTo(sizeBytes: number): Promise<void> {
     const { state } = this;
     await state.section(() => {

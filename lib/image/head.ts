@@ -196,6 +196,11 @@ export class LocalHead implements Head {
     await this.disk.writes.truncate(sizeBytes, signal);
   }
 
+  async extend(sizeBytes: number, signal?: AbortSignal): Promise<void> {
+    await this.writable(signal);
+    await this.disk.writes.extend(sizeBytes);
+  }
+
   punch(offset: number, lengthBytes: number, signal?: AbortSignal): Promise<void> {
     return this.disk.writes.punch(offset, lengthBytes, signal);
   }

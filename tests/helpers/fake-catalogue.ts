@@ -425,6 +425,11 @@ export class FakeHead extends FakeDisk implements Head {
     this.#touch();
   }
 
+  async extend(sizeBytes: number): Promise<void> {
+    this.#assertOpen();
+    if (sizeBytes > this.bytes.length) this.#grow(sizeBytes);
+  }
+
   async punch(offset: number, lengthBytes: number): Promise<void> {
     this.#assertOpen();
     this.bytes.fill(0, Math.min(offset, this.bytes.length), Math.min(offset + lengthBytes, this.bytes.length));

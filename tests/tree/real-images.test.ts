@@ -76,6 +76,19 @@ describe('the tree over real images', () => {
     expect(await tree.stat('vm/1.raw')).toMatchObject({ sizeBytes: 5, allocatedBytes: CHUNK });
   });
 
+  // S22, S25
+  test('fallocate beside a write that makes the disk longer still cuts nothing off', async () => {
+    const { tree } = await host('a');
+    await makeImage(tree, 'vm', 'hello');
+    const file = await tree.node('vm/disk.raw');
+    const { handle } = await tree.fileSystem.open(file, WRITE, caller());
+    const allocated = tree.fileSystem.allocate(file, 'allocate', 0, 2 * CHUNK, caller());
+    await tree.fileSystem.write(file, handle, 5 * CHUNK, Buffer.alloc(4096, 'beyond'), caller());
+    await allocated;
+    await tree.fileSystem.release(file, handle);
+    expect(await read(tree, 'vm/disk.raw', 5 * CHUNK, 6)).toBe('beyond');
+  });
+
   // S8.
   test('rmdir of a folder that was never committed asks for a revert first', async () => {
     const { tree } = await host('a');

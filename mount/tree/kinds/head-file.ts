@@ -121,8 +121,7 @@ export class HeadFile implements TreeNode {
     const head = await this.#use('write', caller);
     switch (mode) {
       case 'allocate':
-        if (endOffset > head.sizeBytes()) await head.truncate(endOffset, caller.signal);
-        return;
+        return head.extend(endOffset, caller.signal);
       case 'allocate-keep-size':
         return;
       case 'punch-hole':
