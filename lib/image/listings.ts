@@ -24,6 +24,7 @@ export interface ListingsParts {
   readonly repository: Repository;
   readonly database: Pick<LocalDatabase, 'get' | 'put'>;
   readonly log: Log;
+  /** Milliseconds of any clock. One that is set back makes what is known old, never young for ever. */
   readonly now: () => number;
 }
 
@@ -43,7 +44,7 @@ export class Listings {
   /** What the last listing of the names said of each image, and when it was asked. */
   private summed: { readonly images: ReadonlyMap<string, ImageSummary>; readonly askedMs: number } | undefined;
   private readonly stored = new Map<string, string>();
-  private leaveAloneUntilMs = 0;
+  private failedMs = Number.NEGATIVE_INFINITY;
   private offline = false;
 
   constructor(private readonly parts: ListingsParts) {}
@@ -125,7 +126,7 @@ export class Listings {
 
   /** We have changed something in the store ourselves, so it is there: the next question goes to it. */
   invalidate(): void {
-    this.leaveAloneUntilMs = 0;
+    this.failedMs = Number.NEGATIVE_INFINITY;
     this.answers.clear();
     if (this.summed !== undefined) this.summed = { ...this.summed, askedMs: Number.NEGATIVE_INFINITY };
   }
@@ -133,23 +134,27 @@ export class Listings {
   /** What the names' listing says of an image, while that is fresh. */
   private summaryOf(image: string): { summary: ImageSummary; askedMs: number } | undefined {
     const { summed } = this;
-    if (summed === undefined || this.parts.now() - summed.askedMs >= FRESH_MS) return undefined;
+    if (summed === undefined || !this.isWithin(FRESH_MS, summed.askedMs)) return undefined;
     const summary = summed.images.get(image);
     return summary === undefined ? undefined : { summary, askedMs: summed.askedMs };
   }
 
+  private isWithin(ms: number, sinceMs: number): boolean {
+    const ageMs = this.parts.now() - sinceMs;
+    return ageMs >= 0 && ageMs < ms;
+  }
+
   private fresh<T>(key: string, question: () => Promise<T>, askedMs?: number): Promise<T> {
-    const now = this.parts.now();
     const known = this.answers.get(key);
-    if (known !== undefined && now - known.askedMs < FRESH_MS) return known.value as Promise<T>;
-    const value = question();
-    const answer: Answer = { value, askedMs: askedMs ?? now };
+    if (known !== undefined && this.isWithin(FRESH_MS, known.askedMs)) return known.value as Promise<T>;
+    const answer: Answer = { askedMs: askedMs ?? this.parts.now(), value: question() };
+    const { value } = answer;
     this.answers.set(key, answer);
     value.catch(() => {
       if (this.answers.get(key) === answer) this.answers.delete(key);
     });
     if (this.answers.size > 10_000) this.answers.clear();
-    return value;
+    return value as Promise<T>;
   }
 
   private async ask<T>(
@@ -159,7 +164,7 @@ export class Listings {
   ): Promise<T> {
     const kept = await this.recall(key);
     const fallback = kept === undefined ? otherwise : (JSON.parse(kept.toString('utf8')) as T);
-    if (fallback !== undefined && this.parts.now() < this.leaveAloneUntilMs) return fallback;
+    if (fallback !== undefined && this.isWithin(LEAVE_ALONE_MS, this.failedMs)) return fallback;
     const patience = fallback === undefined ? undefined : AbortSignal.timeout(PATIENCE_MS);
     try {
       return await this.keep(key, await question(patience));
@@ -168,7 +173,7 @@ export class Listings {
       if (isAway) this.noteAway(error);
       if (fallback === undefined || !(isAway || hasCode(error, 'REFUSED'))) throw error;
       this.noteAway(error);
-      this.leaveAloneUntilMs = this.parts.now() + LEAVE_ALONE_MS;
+      this.failedMs = this.parts.now();
       return fallback;
     }
   }

@@ -67,9 +67,9 @@ async function askDaemon(entry: RegistryEntry, registry: Registry): Promise<void
     // Somebody else's unmount was faster: the daemon is on its way out and takes no more commands.
     if (!hasCode(error, 'IO') || (await mountedAt(entry.mountpoint)) !== undefined) throw error;
   }
-  const deadline = Date.now() + END_WAIT_MS;
+  const deadline = performance.now() + END_WAIT_MS;
   while (isRunning(entry) && (await registry.find(entry.mountpoint)) !== undefined) {
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new LazydiskError(
         'BUSY',
         `${entry.mountpoint} is unmounted, but its daemon (pid ${String(entry.pid)}) is still flushing: see ${entry.stateDirectory}/daemon.log.`,
@@ -77,8 +77,8 @@ async function askDaemon(entry: RegistryEntry, registry: Registry): Promise<void
     }
     await delay(POLL_MS);
   }
-  const supervisorDeadline = Date.now() + SUPERVISOR_WAIT_MS;
-  while (entry.supervisor !== null && isRunning(entry.supervisor) && Date.now() < supervisorDeadline) {
+  const supervisorDeadline = performance.now() + SUPERVISOR_WAIT_MS;
+  while (entry.supervisor !== null && isRunning(entry.supervisor) && performance.now() < supervisorDeadline) {
     await delay(POLL_MS);
   }
 }

@@ -21,14 +21,14 @@ export async function lockState<Database>(
   open: (folder: string) => Promise<Database>,
   waitMs = LOCK_WAIT_MS,
 ): Promise<Database> {
-  const deadline = Date.now() + waitMs;
+  const deadline = performance.now() + waitMs;
   for (;;) {
     try {
       return await open(join(stateDirectory, 'database'));
     } catch (error) {
       if (!hasCode(error, 'BUSY')) throw error;
       const holder = (await registry.list()).find((entry) => entry.stateDirectory === stateDirectory);
-      const isOver = Date.now() >= deadline;
+      const isOver = performance.now() >= deadline;
       if (holder === undefined ? isOver : isOver || (await answers(holder))) throw busy(stateDirectory, holder, error);
     }
     await delay(RETRY_MS);

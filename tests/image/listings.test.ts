@@ -49,6 +49,23 @@ test('what the names told of an image gets no older than a second', async () => 
   expect(store.calls.map(({ operation, key }) => `${operation} ${key}`)).toEqual(['list images/a/']);
 });
 
+// S4
+test('a clock that is set back makes nothing young: what others publish is seen all the same', async () => {
+  const { repository, store, listings, pass } = await threeImages();
+  await listings.names();
+  await listings.listing('a');
+  await repository.publishRecord('a', recordOf({ number: 2 }));
+  pass(-3600 * SECOND_MS);
+  expect((await listings.listing('a')).nextNumber).toBe(3);
+  store.setOutage(true);
+  pass(SECOND_MS);
+  expect((await listings.listing('a')).nextNumber).toBe(3);
+  store.setOutage(false);
+  await repository.publishRecord('a', recordOf({ number: 3 }));
+  pass(-3600 * SECOND_MS);
+  expect((await listings.listing('a')).nextNumber).toBe(4);
+});
+
 test('what we have changed ourselves is asked for anew', async () => {
   const { repository, listings } = await threeImages();
   await listings.names();
