@@ -35,7 +35,7 @@ describe.each(REPOSITORY_KINDS)('fio --verify on a head (%s)', (kind) => {
       const path = mounted.path(name);
 
       // Slowed down so that several commits fall into its writes; it reads everything back at its end.
-      const fio = start('fio', verifyJob(path, '--rate=,10m', ...options), { timeoutMs: 120_000 });
+      const fio = start('fio', verifyJob(path, '--rate=,20m', ...options), { timeoutMs: 120_000 });
       let running = true;
       const ended = fio.ended.finally(() => {
         running = false;
