@@ -3,7 +3,10 @@
  *
  * Credentials that say when they end are read again before: from the last quarter of their life on, five minutes at most, by one
  * read beside the requests, which go on with the old ones. Only when those are at their end does a request wait. When the server
- * refuses ours, they are read again too, at most once a second, and whether others are there decides what the refusal means.
+ * refuses ours, they are read again too, and whether others are there decides what the refusal means.
+ *
+ * The source is read again at most once a second, whatever it gives. When it fails, or gives what has ended already, requests within
+ * that second get the same failure, or are signed with that: the server's clock decides, not ours.
  */
 import { addressOf, type S3Address } from './s3-address.js';
 import type { S3Credentials } from './s3-credentials.js';
@@ -31,6 +34,8 @@ interface Known {
 export class S3Sessions {
   private known: Known | undefined;
   private reading: Promise<Known> | undefined;
+  /** What came of the last reading that was begun. */
+  private answer: Promise<Known> | undefined;
   /** When what was known was last read again. */
   private renewedAtMs = -Infinity;
   private region: Promise<string> | undefined;
@@ -44,7 +49,7 @@ export class S3Sessions {
 
   /** REFUSED: no credentials. Amazon without a region: asks the bucket once, as a part of the call `exchange`. */
   async current(exchange: Exchange): Promise<S3Session> {
-    const known = this.holding() ?? (await this.read());
+    const known = this.holding() ?? (await this.anew());
     if (this.made?.of === known) return this.made.session;
     const region = await this.regionFor(known.credentials, exchange);
     const { endpoint } = this.settings;
@@ -83,6 +88,12 @@ export class S3Sessions {
     return known;
   }
 
+  /** What the source says now, or has said within the last second. */
+  private anew(): Promise<Known> {
+    if (this.known === undefined) return this.read();
+    return this.answer === undefined || this.mayRenew() ? this.renew() : this.answer;
+  }
+
   private mayRenew(): boolean {
     return this.nowMs() - this.renewedAtMs >= LEAST_INTERVAL_MS;
   }
@@ -107,6 +118,7 @@ export class S3Sessions {
         this.reading = undefined;
       });
     this.reading = reading;
+    this.answer = reading;
     return reading;
   }
 

@@ -98,7 +98,24 @@ describe('credentials that end', () => {
     source = () => Promise.reject(new Error('away'));
     await expect(signsWith()).rejects.toThrow('away');
     source = () => Promise.resolve(credentials('second', nowMs + HOUR));
+    await expect(signsWith()).rejects.toThrow('away');
+    expect(reads).toBe(2);
+    nowMs += 1_000;
     expect(await Promise.all([signsWith(), signsWith(), signsWith()])).toEqual(['second', 'second', 'second']);
+    expect(reads).toBe(3);
+  });
+
+  it('that had ended when they were read sign all the same, and their source is asked once a second', async () => {
+    source = () => Promise.resolve(credentials('ended', nowMs - HOUR));
+    await sessions.begin();
+    for (let n = 0; n < 5; n += 1) expect(await signsWith()).toBe('ended');
+    expect(reads).toBe(2);
+    nowMs += 999;
+    expect(await signsWith()).toBe('ended');
+    expect(reads).toBe(2);
+    source = () => Promise.resolve(credentials('second', nowMs + HOUR));
+    nowMs += 1;
+    expect(await signsWith()).toBe('second');
     expect(reads).toBe(3);
   });
 });
