@@ -21,14 +21,16 @@ import type { CallOptions, GetOptions, Listing, ObjectStore, Pace, PutOptions, S
 import type { AnswerHead } from './http-message.js';
 import type { BodyPlan } from './incoming-body.js';
 import { DOCUMENT, objectPlan, REMARK } from './s3-body.js';
-import { concernsIdentity, passes, s3Error, type S3Operation } from './s3-errors.js';
+import { s3Error } from './s3-errors.js';
 import { pageQuery, parsePage, type ListedPlace } from './s3-listing.js';
+import { concernsIdentity, passes } from './s3-passing.js';
 import { payloadHashOf } from './s3-payload.js';
 import { refusalOf } from './s3-refusal.js';
 import { S3Sessions, type S3Session } from './s3-session.js';
 import type { S3Settings } from './s3-settings.js';
 import { encodePath } from './s3-signature.js';
 import { S3Transport, type Exchange } from './s3-transport.js';
+import type { S3Operation } from './s3-verdict.js';
 
 /** Silence on a connection that is taken for a dead server. Amazon's own clients wait 60 s; half of it is still patient. */
 const IDLE_TIMEOUT_MS = 30_000;
