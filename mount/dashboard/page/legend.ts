@@ -34,5 +34,5 @@ function order(model: MapModel, lens: 'touched' | 'profile'): Node[] {
 }
 
 function entry(sign: Node | string, label: string, amount: string): Node {
-  return make('div', {}, sign, make('dt', {}, label), make('dd', {}, amount));
+  return make('div', {}, make('dt', {}, sign, label), make('dd', {}, amount));
 }
