@@ -13,11 +13,14 @@ maintainer="${DEBFULLNAME:-lazydisk} <${DEBEMAIL:-lazydisk@localhost}>"
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}
 export SOURCE_DATE_EPOCH
 
-out=.cache/deb
-root=$out/root
-rm -rf "$root"
-mkdir -p "$root/DEBIAN"
 umask 022
+out=.cache/deb
+mkdir -p "$out"
+# Of its own, so that two may be made at once; what has been made before stays until the next one is whole.
+work=$(mktemp -d "$out/work.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+root=$work/root
+mkdir -p "$root/DEBIAN"
 
 LAZYDISK_NODE=/usr/bin/node make --no-print-directory install DESTDIR="$PWD/$root" PREFIX=/usr HELPER_DIR=/sbin \
   UNIT_DIR=/lib/systemd/system ZSH_COMPLETION_DIR=/usr/share/zsh/vendor-completions >/dev/null
@@ -69,7 +72,7 @@ done
 (cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
-package=$out/lazydisk_${version}_$architecture.deb
-dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
-rm -rf "$root"
-echo "made $package"
+package=lazydisk_${version}_$architecture.deb
+dpkg-deb --root-owner-group -Zxz --build "$root" "$work/$package" >/dev/null
+mv "$work/$package" "$out/$package"
+echo "made $out/$package"
