@@ -25,7 +25,8 @@ import type {
 } from './api.js';
 import { mergedRanges } from './boot-profile.js';
 import { commitAs } from './commit-as.js';
-import { commitHead, reconcile } from './commit.js';
+import { reconcile } from './commit-record.js';
+import { commitHead } from './commit.js';
 import type { CommitParts } from './commit.js';
 import type { Base } from './base.js';
 import { firstReadsOf, glanceAt, lookUp, pictureOf, type Known } from './glance.js';
