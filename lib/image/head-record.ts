@@ -14,7 +14,7 @@ import type { RandomId } from '../format/references.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-record.js';
 import type { ParentReference, SnapshotRecord } from '../format/snapshot-record.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
-import { makeFolder, syncFolder } from '../util/folders.js';
+import { makeDurableFolder, syncFolder } from '../util/folders.js';
 import type { HeadOwner } from './api.js';
 import type { BaseTree } from './base.js';
 
@@ -126,7 +126,7 @@ export async function writeHeadRecord(path: string, record: HeadRecord, replacin
   const base = record.base === null ? null : encodeSnapshotRecord(record.base, 'the base of a head').toString('utf8');
   const stateVersion = record.origin === null ? 1 : STATE_VERSION_WITH_ORIGIN;
   const temporary = `${path}.new`;
-  await makeFolder(dirname(path));
+  await makeDurableFolder(dirname(path));
   const handle = await open(temporary, 'w', 0o600);
   try {
     await handle.writeFile(`${JSON.stringify({ ...record, stateVersion, base }, undefined, 1)}\n`);

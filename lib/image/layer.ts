@@ -13,7 +13,7 @@ import { fdatasync } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { BLOCK_SIZE } from '../format/geometry.js';
-import { makeFolder } from '../util/folders.js';
+import { makeDurableFolder } from '../util/folders.js';
 import { fallocate } from '../util/syscalls.js';
 import { BlockStates } from './block-states.js';
 import type { ChangedGroup } from './block-states.js';
@@ -57,7 +57,7 @@ export class Layer {
   static async create(directory: string, id: string, capacityBlocks: number): Promise<Layer> {
     const blocks = new BlockStates(capacityBlocks);
     const files = new LayerFiles(directory, id);
-    await makeFolder(directory);
+    await makeDurableFolder(directory);
     return new Layer(files, await files.create(), NEW_HEADER, blocks);
   }
 

@@ -13,8 +13,7 @@ import { randomBytes } from 'node:crypto';
 import { open, link, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf } from '../util/errors.js';
-import { syncFolder } from '../util/folders.js';
-import { makeFolders } from '../util/make-folders.js';
+import { makeFolders, syncFolder } from '../util/folders.js';
 
 /** A temporary file this old belongs to no writer that still lives: an upload takes minutes. */
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errnoOf } from '../../lib/util/errors.js';
-import { makeFolders } from '../../lib/util/make-folders.js';
+import { makeFolders } from '../../lib/util/folders.js';
 
 /** Replaces (or makes) the file, mode 0600 by default. Durable when it resolves. */
 export async function replaceFile(path: string, text: string, mode = 0o600): Promise<void> {

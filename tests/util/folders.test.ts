@@ -1,17 +1,17 @@
 import { expect, test } from '@jest/globals';
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeFolders } from '../../lib/util/make-folders.js';
+import { makeFolders } from '../../lib/util/folders.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 
 cleanUpAfter('each');
 
-test('a folder is made with its parents, all with the mode that was asked for; one that is there is left', async () => {
+test('a folder is made with its parents, all with the mode that was asked for, and the topmost new one is told; one that is there is left', async () => {
   const root = temporaryFolder('folders');
   mkdirSync(join(root, 'there'), { mode: 0o755 });
-  await makeFolders(join(root, 'there/a/b'), 0o700);
-  await makeFolders(join(root, 'there/a/b'), 0o700);
+  expect(await makeFolders(join(root, 'there/a/b'), 0o700)).toBe(join(root, 'there/a'));
+  expect(await makeFolders(join(root, 'there/a/b'), 0o700)).toBeUndefined();
   const modes = ['there', 'there/a', 'there/a/b'].map((name) => statSync(join(root, name)).mode & 0o777);
   expect(modes).toEqual([0o755, 0o700, 0o700]);
 });
