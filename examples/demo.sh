@@ -23,7 +23,7 @@ allocated() { du --block-size=1 "$1" | cut -f1; }
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 
 if [ "$(id -u)" != 0 ]; then
-  echo "demo: mounting needs root for now; run it as root" >&2
+  echo "demo: it mounts, and installs e2fsprogs where that is missing: run it as root" >&2
   exit 1
 fi
 if ! command -v mke2fs >/dev/null || ! command -v debugfs >/dev/null; then

@@ -3,8 +3,7 @@ import { repositoryInfo, snapshotInfo, type RepositoryInfo, type SnapshotInfo } 
 import { LazydiskError } from '../../lib/util/errors.js';
 import { newestNumber } from './clone.js';
 import { numberIn, parseImageReference } from './image-reference.js';
-import { counted, formatTime } from './output.js';
-import { printableLine } from './printable.js';
+import { counted, factLines, formatTime } from './output.js';
 import { formatSize } from './sizes.js';
 import { withRepository } from './store-stack.js';
 import { defineVerb, interruptible, storeTimeoutMs, WHERE } from './verb.js';
@@ -44,7 +43,7 @@ export const infoVerb = defineVerb({
 });
 
 function repositoryLines(info: RepositoryInfo): string {
-  return lines([
+  return factLines([
     ['repository', info.location],
     ['id', info.repositoryId],
     ['format', `version ${String(info.formatVersion)}, writers may use: ${info.allows.join(', ') || 'nothing more'}`],
@@ -58,7 +57,7 @@ function repositoryLines(info: RepositoryInfo): string {
 
 function snapshotLines(info: SnapshotInfo): string {
   const { image, number, parent, stored, lock, profile } = info;
-  return lines([
+  return factLines([
     ['snapshot', `${image}@${String(number)}, ${placeAmong(info)}`],
     ['tags', info.tags.map((tag) => `${image}:${tag}`).join(', ') || 'none'],
     ['size', `${formatSize(info.sizeBytes)} (${String(info.sizeBytes)} bytes)`],
@@ -94,9 +93,4 @@ function ranges(numbers: readonly number[]): string {
     else runs.push([number, number]);
   }
   return runs.map(([first, last]) => (first === last ? String(first) : `${String(first)}-${String(last)}`)).join(', ');
-}
-
-function lines(facts: readonly (readonly [name: string, value: string])[]): string {
-  const width = Math.max(...facts.map(([name]) => name.length)) + 2;
-  return facts.map(([name, value]) => `${`${name}:`.padEnd(width)}${printableLine(value)}`).join('\n');
 }

@@ -59,6 +59,15 @@ export function table(facts: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
+/** A name and what there is to say. */
+export type Fact = readonly [name: string, value: string];
+
+/** One fact a line, the values in one column. */
+export function factLines(facts: readonly Fact[]): string {
+  const width = Math.max(...facts.map(([name]) => name.length)) + 2;
+  return facts.map(([name, value]) => `${`${name}:`.padEnd(width)}${printableLine(value)}`).join('\n');
+}
+
 /** `1 image`, `2 images`. */
 export function counted(count: number, name: string): string {
   return `${String(count)} ${name}${count === 1 ? '' : 's'}`;

@@ -1,12 +1,11 @@
 /** `lazydisk status`: how a mount, or one image of it, is doing. */
-import type { ImageStatus } from '../../lib/image/api.js';
-import type { MountStatus } from '../tree/status-schema.js';
 import { ControlClient } from '../service/control-client.js';
 import { parseImageReference } from './image-reference.js';
 import { showLive, type Terminal } from './live-screen.js';
 import { formatTime, table } from './output.js';
 import { formatSize } from './sizes.js';
 import { statusFrame, type Moment } from './status-frame.js';
+import { imageText, mountText } from './status-text.js';
 import { defineVerb, interruptible, MOUNTPOINT } from './verb.js';
 import { requireMount } from './where.js';
 
@@ -46,9 +45,9 @@ export const statusVerb = defineVerb({
     } else if (command !== undefined) {
       output.result(await client.command(command), describe);
     } else if (image === undefined) {
-      output.result(await client.status(), describeMount);
+      output.result(await client.status(), mountText);
     } else {
-      output.result(await client.imageStatus(parseImageReference(image).image), describe);
+      output.result(await client.imageStatus(parseImageReference(image).image), imageText);
     }
   },
 });
@@ -70,30 +69,7 @@ async function watchMount(client: ControlClient, terminal: Terminal): Promise<vo
   );
 }
 
-/** The facts of the mount, then its images, a line each; `status MOUNTPOINT IMAGE` tells all of one. */
-export function describeMount({ images, ...mount }: MountStatus): string {
-  if (images.length === 0) return describe(mount);
-  const rows = images.map((one) => [
-    one.image,
-    one.health,
-    formatSize(one.sizeBytes),
-    one.baseNumber === null ? '-' : `@${String(one.baseNumber)}`,
-    formatSize(one.dirtyBytes),
-    formatSize(one.localBytes),
-    String(one.openCount),
-    lockText(one),
-    one.failure ?? (one.committing ? 'a commit is running' : ''),
-  ]);
-  const heading = ['IMAGE', 'HEALTH', 'SIZE', 'BASE', 'DIRTY', 'LOCAL', 'OPEN', 'LOCK', 'NOTE'];
-  return `${describe(mount)}\n\n${table([heading, ...rows])}`;
-}
-
-function lockText({ lock, lockIsOurs }: ImageStatus): string {
-  if (lock === null) return '-';
-  return lockIsOurs ? 'ours' : `${lock.host} (pid ${String(lock.pid)})`;
-}
-
-/** All that the daemon says, one fact a line: sizes and times by the units at the end of their names. */
+/** All that is known of a command, one fact a line: sizes and times by the units at the end of their names. */
 function describe(status: object): string {
   return table(flatten({ ...status }, ''));
 }

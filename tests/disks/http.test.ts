@@ -65,7 +65,7 @@ async function serve({ ranges, headers, trouble = () => undefined }: Site, conte
   return { url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}/disk.raw`, requests };
 }
 
-const TIMING = { silenceMs: 150, firstPauseMs: 5, mostFailures: 4 };
+const TIMING = { silenceMs: 1000, firstPauseMs: 5, mostFailures: 4 };
 
 async function bytesOf(url: string, options: Partial<HttpOptions> = {}): Promise<Buffer> {
   const { input } = await openHttp(url, { isChecked: false, timing: TIMING, ...options });

@@ -138,12 +138,15 @@ describe('a mount as it is seen from outside', () => {
 
   test('status --watch tells once where nobody watches', async () => {
     const once = await mustLazydisk(['status', mounted.mountpoint, '--watch']);
-    expect(once).toMatch(/^mountpoint +\//m);
+    expect(once).toMatch(/^mount: +\S+ on \//m);
     expect(once).not.toContain('\u001b');
     expect(await lazydiskJson(['status', mounted.mountpoint, '--watch'])).toMatchObject({ health: 'ok' });
     expect(await lazydiskJson(['status', mounted.mountpoint, name])).toMatchObject({ image: name });
     const both = await lazydisk(['status', mounted.mountpoint, name, '--watch']);
-    expect([both.status, both.stderr]).toEqual([2, expect.stringContaining('watch and image are mutually exclusive')]);
+    expect([both.status, both.stderr]).toEqual([
+      2,
+      expect.stringContaining('status takes --watch or <image>, not both.'),
+    ]);
   });
 
   // S100
