@@ -147,15 +147,14 @@ class LocalCatalogue implements Catalogue, ImageViews {
   }
 
   glances(): readonly ImageGlance[] {
-    const glances = [...this.images.values()].flatMap((image) => image.glance() ?? []);
+    const glances = [...this.images.values()].flatMap((image) => image.view.glance() ?? []);
     return glances.sort((a, b) => (a.image < b.image ? -1 : 1));
   }
 
   async view(name: string, signal?: AbortSignal): Promise<ImageView | undefined> {
     const image = await this.find(name, signal);
-    if (!this.options.readOnly) await image?.head(signal);
-    else await image?.newest(signal);
-    return image;
+    await image?.view.prepare(signal);
+    return image?.view;
   }
 
   held(): readonly LocalImage[] {
@@ -168,12 +167,12 @@ class LocalCatalogue implements Catalogue, ImageViews {
     const known = this.images.get(name);
     // Our own changes come first, whatever the store says of the name meanwhile.
     if (known?.ownHead !== undefined && isHeld(known.ownHead)) return known;
-    const newest = (await (known?.published(signal) ?? this.listings.snapshots(name, signal))).at(-1);
+    const newest = (await (known?.published.listed(signal) ?? this.listings.snapshots(name, signal))).at(-1);
     // A number is never used twice, so this is the image that we know.
     if (newest !== undefined && known?.ownHead?.record.base?.number === newest.number) return known;
     if (newest === undefined) {
       if (known?.ownHead !== undefined) return known;
-      const { writer } = await (known?.listing(signal) ?? this.listings.listing(name, signal));
+      const { writer } = await (known?.published.listing(signal) ?? this.listings.listing(name, signal));
       if (writer === null) {
         this.images.delete(name);
         return undefined;
@@ -202,11 +201,11 @@ class LocalCatalogue implements Catalogue, ImageViews {
     const image = await this.find(name);
     if (image === undefined) throw new LazydiskError('NOT_FOUND', `There is no image ${name}.`);
     const head = image.ownHead;
-    const listing = await image.listing();
+    const listing = await image.published.listing();
     if (head === undefined || ownBase(head.record) !== null || listing.snapshots.length > 0) {
       throw new LazydiskError('CONFLICT', `${name} has snapshots: delete it with \`lazydisk delete\`.`);
     }
-    if (head.openCount > 0 || head.committing)
+    if (head.openCount > 0 || head.work !== null)
       throw new LazydiskError('BUSY', `${name} is open: close disk.raw first.`);
     await this.options.repository.releaseLock(name, this.options.stateId);
     this.images.delete(name);

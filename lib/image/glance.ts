@@ -8,7 +8,7 @@ import type { Mirror } from '../mirror/api.js';
 import type { Attendances } from './attendance.js';
 import type { Base } from './base.js';
 import { chunksOf } from './boot-profile.js';
-import { ownBase, parentOf } from './head-record.js';
+import { cloneOrigin, ownBase } from './head-record.js';
 import type { LocalHead } from './head.js';
 import { headUsage, snapshotUsage } from './head-usage.js';
 import type { Layer } from './layer.js';
@@ -33,13 +33,12 @@ export function glanceAt(
   attendances: Attendances,
   hydrating: ImageGlance['hydrating'],
 ): ImageGlance {
-  const origin = head?.isLocal === true ? parentOf(head.record) : null;
   return {
     image,
     ...(head === undefined ? snapshotUsage(base?.tree, base) : headUsage(head)),
     chunkSizeBytes: base?.tree.chunkSizeBytes ?? 0,
     baseNumber: (head === undefined ? snapshotNumber : ownBase(head.record)?.number) ?? null,
-    localCloneOf: origin && { image: origin.image, number: origin.number },
+    localCloneOf: head === undefined ? null : cloneOrigin(head.record),
     touchedChunks: base?.touches.count() ?? 0,
     fill: base === undefined ? 'off' : attendances.fillState(base),
     hydrating,

@@ -88,6 +88,12 @@ export function parentOf({ image, base, origin }: HeadRecord): ParentReference |
   return { image: origin ?? image, imageId: base.imageId, number: base.number, commitId: base.commitId };
 }
 
+/** The snapshot of another image on which a local clone stands; null: it is none. */
+export function cloneOrigin(record: HeadRecord): Pick<ParentReference, 'image' | 'number'> | null {
+  const { base, origin } = record;
+  return base === null || origin === null ? null : { image: origin, number: base.number };
+}
+
 /** Reads a head's record. DAMAGED names the file; UNSUPPORTED: a newer version made it; NOT_FOUND when there is none. */
 export async function readHeadRecord(path: string): Promise<HeadRecord> {
   let text: string;

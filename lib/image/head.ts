@@ -35,12 +35,15 @@ export interface HeadParts extends HeadDiskParts, ClaimParts {
   readonly headsDirectory: string;
 }
 
+/** What does not run beside another of its kind. */
+export type HeadWork = 'commit' | 'revert';
+
 /** So many layers mean that commit after commit has failed; each costs every read a look. */
 export const MAX_LAYERS = 8;
 
 export class LocalHead implements Head {
-  /** Set while a commit runs. */
-  committing = false;
+  /** What runs that changes what the head consists of; null: nothing. */
+  work: HeadWork | null = null;
   /** How far its upload is; null: none runs. */
   upload: UploadProgress | null = null;
   /** Time of a disk that nobody has written and that has no base. */
