@@ -18,6 +18,9 @@ LIB_DIR := $(PREFIX)/lib/lazydisk
 UNITS := $(notdir $(wildcard mount/install/systemd/*.service))
 .PHONY: install uninstall deb
 
+# What they do is said by them, not by the lines that do it.
+.SILENT: install uninstall deb
+
 install: build
 	node mount/install/stage.js '$(DESTDIR)$(LIB_DIR)'
 	install -d '$(DESTDIR)$(PREFIX)/bin'
@@ -35,7 +38,7 @@ install: build
 	  install -d '$(DESTDIR)$(UNIT_DIR)'; \
 	  sed 's|@PREFIX@|$(PREFIX)|g' mount/install/systemd/$$unit >'$(DESTDIR)$(UNIT_DIR)/'$$unit; \
 	done
-	[ -n '$(DESTDIR)' ] || echo 'installed; mounts that live go on with it after `lazydisk restart MOUNTPOINT`'
+	[ -n '$(DESTDIR)' ] || echo 'Installed $(PREFIX)/bin/lazydisk; mounts that live go on with it after `lazydisk restart MOUNTPOINT`.'
 
 uninstall:
 	rm -rf '$(DESTDIR)$(LIB_DIR)'

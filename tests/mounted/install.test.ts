@@ -57,7 +57,7 @@ onDefaultDriver('make install', () => {
   });
 
   test('puts program, helper of mount(8), man pages and completions in place, and make uninstall takes them away', async () => {
-    await make('install', 'PREFIX=/opt/x');
+    expect(await make('install', 'PREFIX=/opt/x')).toBe('');
     const files = await filesBelow(root);
     expect(files.filter((file) => !file.startsWith('opt/x/lib/lazydisk/'))).toEqual([
       'opt/x/bin/lazydisk',
