@@ -29,6 +29,11 @@ _lazydisk_images() {
     [[ ! -d $word ]] || images+=($word/*(N/:t))
   done
   compadd -a images
+}
+
+# Anything: says which argument it is. Not to an option, since a message would keep that from being inserted.
+_lazydisk_word() {
+  [[ $PREFIX == -* ]] || _message -e $argv[-1]
 }`;
 
 export function zshCompletion(verbs: readonly VerbFacts[] = VERB_FACTS): string {
@@ -72,7 +77,9 @@ function optionSpec(option: Option): string {
 
 function positionalSpec(verb: string, positional: Positional, at: number): string {
   const place = positional.repeated ? '*' : String(at + 1);
-  return `${place}${positional.optional && !positional.repeated ? '::' : ':'}${positional.name}:${actionOf(wordsOfPositional(verb, positional))}`;
+  const words = wordsOfPositional(verb, positional);
+  const action = words.kind === 'word' ? `_lazydisk_word ${positional.name}` : actionOf(words);
+  return `${place}${positional.optional && !positional.repeated ? '::' : ':'}${positional.name}:${action}`;
 }
 
 function actionOf(words: Words): string {

@@ -76,6 +76,8 @@ describe('completion in zsh', () => {
 
   test.each([
     ['und', 'elete'],
+    ['mount --read-o', 'nly'],
+    ['mount s3://images/prod --read-o', 'nly'],
     ['mount --fill=ea', 'ger'],
     ['profile rec', 'ord'],
     ['commit mount deb', 'ian-12'],
