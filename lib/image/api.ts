@@ -241,7 +241,7 @@ export interface Image {
    * is missing; UNREACHABLE. Whatever it rejects with, the head is as it was.
    */
   commit(options: ImageCommitOptions): Promise<CommitOutcome>;
-  /** BUSY while the head is open or a commit runs. `number` undefined: the base. */
+  /** BUSY while the head is open, or a commit or another revert runs. `number` undefined: the base. */
   revert(number?: number): Promise<void>;
   /**
    * Makes the head's base, or a snapshot, local. BUSY: the image is being hydrated; NO_SPACE, NOT_FOUND, UNREACHABLE, DAMAGED;

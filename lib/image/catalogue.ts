@@ -22,8 +22,8 @@ import { Attendances } from './attendance.js';
 import { Bases } from './base.js';
 import type { CommitStep } from './commit.js';
 import { ownBase, readHeadRecord } from './head-record.js';
-import { LocalHead } from './head.js';
-import type { HeadParts } from './head.js';
+import type { HeadParts, LocalHead } from './head.js';
+import { headOfLocalClone, loadHead } from './make-head.js';
 import { Listings } from './listings.js';
 import { LocalImage } from './local-image.js';
 import type { ImageParts } from './local-image.js';
@@ -278,7 +278,7 @@ class LocalCatalogue implements Catalogue, ImageViews {
       return undefined;
     });
     if (record === undefined) return;
-    const head = await LocalHead.load(this.parts.heads, record);
+    const head = await loadHead(this.parts.heads, record);
     const image = new LocalImage(this.parts, record.image, record.imageId, head);
     this.own.set(record.imageId, image);
     const known = this.images.get(record.image)?.ownHead;
@@ -307,7 +307,7 @@ class LocalCatalogue implements Catalogue, ImageViews {
     const origin = source.numberedBy;
     if ((await this.find(newName, options.signal)) !== undefined) throw imageExists(newName);
     const id = randomId();
-    const head = await LocalHead.forLocalClone(this.parts.heads, newName, id, record, origin);
+    const head = await headOfLocalClone(this.parts.heads, newName, id, record, origin);
     if (sizeBytes > record.sizeBytes) {
       await head.truncate(sizeBytes, options.signal);
       await head.fsync();

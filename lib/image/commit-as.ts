@@ -14,7 +14,7 @@ import type { CommitOutcome } from './api.js';
 import { isCondemned, recordOf } from './commit-record.js';
 import { upload } from './commit-upload.js';
 import type { CommitOptions, CommitParts } from './commit.js';
-import { MAX_LAYERS } from './head.js';
+import { MAX_LAYERS } from './head-stack.js';
 import type { LocalHead } from './head.js';
 import { assertBaseLives } from './living-base.js';
 

@@ -8,9 +8,9 @@ import type { RandomId } from '../format/references.js';
 import { orAborted } from '../util/abort.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import type { Base } from './base.js';
-import { LocalHead } from './head.js';
-import type { HeadParts } from './head.js';
+import type { HeadParts, LocalHead } from './head.js';
 import type { ImageSnapshots } from './image-snapshots.js';
+import { headOfNewImage, headOnSnapshot } from './make-head.js';
 
 export interface FollowParts {
   readonly heads: HeadParts;
@@ -67,7 +67,7 @@ export class FollowedHead {
   /** A new image: its head, whose lock is taken, without a disk. LOCKED names the holder. */
   async reserve(signal?: AbortSignal): Promise<void> {
     const { heads } = this.parts;
-    const head = await LocalHead.forNewImage(heads, this.image, this.imageId);
+    const head = await headOfNewImage(heads, this.image, this.imageId);
     try {
       await head.takeLock(signal);
       this.current = head;
@@ -102,7 +102,7 @@ export class FollowedHead {
       return head;
     }
     await head?.close();
-    this.current = LocalHead.onSnapshot(this.parts.heads, this.image, record);
+    this.current = headOnSnapshot(this.parts.heads, this.image, record);
     return this.current;
   }
 }

@@ -14,12 +14,13 @@
  * between two rounds.
  */
 import { LazydiskError, messageOf } from '../util/errors.js';
+import { Turns } from '../util/turns.js';
 import type { Layer, LayerChanges } from './layer.js';
 import { CONTROL_DIRTY } from './plane.js';
 import { isFull } from './room.js';
 
 export class FsyncRounds {
-  private running: Promise<void> = Promise.resolve();
+  private readonly turns = new Turns();
   private next: Promise<void> | undefined;
   private failure: LazydiskError | undefined;
 
@@ -34,7 +35,7 @@ export class FsyncRounds {
    * node:fs does.
    */
   request(): Promise<void> {
-    this.next ??= this.enqueue(async () => {
+    this.next ??= this.turns.take(async () => {
       this.next = undefined;
       await this.round();
     });
@@ -48,7 +49,7 @@ export class FsyncRounds {
 
   /** Runs `change` while no round runs. */
   exclusive<T>(change: () => Promise<T>): Promise<T> {
-    return this.enqueue(change);
+    return this.turns.take(change);
   }
 
   /** Whether something was written since the last round took it. */
@@ -59,15 +60,6 @@ export class FsyncRounds {
   /** The head is opened anew: what could not be synced is tried again from the start. */
   forgetFailure(): void {
     this.failure = undefined;
-  }
-
-  private enqueue<T>(job: () => Promise<T>): Promise<T> {
-    const result = this.running.then(job);
-    this.running = result.then(
-      () => undefined,
-      () => undefined,
-    );
-    return result;
   }
 
   private async round(): Promise<void> {

@@ -9,10 +9,11 @@
  * between its check and its change, and when it returns everything that workers need to know has been published.
  */
 import type { WorkerFence } from '../mirror/worker-fence.js';
+import { Turns } from '../util/turns.js';
 import { CONTROL_GATE } from './plane.js';
 
 export class Gate {
-  private queue: Promise<unknown> = Promise.resolve();
+  private readonly turns = new Turns();
   private waiting = 0;
 
   constructor(
@@ -24,7 +25,7 @@ export class Gate {
   section<T>(change: () => T): Promise<T> {
     this.waiting++;
     Atomics.store(this.control, CONTROL_GATE, 1);
-    const run = async (): Promise<T> => {
+    return this.turns.take(async () => {
       try {
         await this.fence.passed();
         return change();
@@ -32,9 +33,6 @@ export class Gate {
         this.waiting--;
         if (this.waiting === 0) Atomics.store(this.control, CONTROL_GATE, 0);
       }
-    };
-    const result = this.queue.then(run);
-    this.queue = result.catch(() => undefined);
-    return result;
+    });
   }
 }

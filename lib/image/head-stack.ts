@@ -22,6 +22,9 @@ const MAX_WARM_LEAVES = 64;
 /** How long that may take, milliseconds: the store may be away. */
 const WARM_UP_MS = 2000;
 
+/** So many layers mean that commit after commit has failed; each costs every read a look. */
+export const MAX_LAYERS = 8;
+
 /** The layers that a commit publishes. */
 export interface Frozen {
   readonly frozen: readonly Layer[];

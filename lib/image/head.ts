@@ -7,23 +7,20 @@
  */
 import { rm } from 'node:fs/promises';
 
-import { blockCount } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
-import { hasCode, LazydiskError } from '../util/errors.js';
+import { LazydiskError } from '../util/errors.js';
+import { Turns } from '../util/turns.js';
 import type { Head, HeadOwner } from './api.js';
-import type { Attendances, Subject } from './attendance.js';
+import type { Attendances } from './attendance.js';
 import { HeadAttendance } from './head-attendance.js';
 import { HeadDisk } from './head-disk.js';
+import { HeadLock } from './head-lock.js';
+import type { HeadRecord } from './head-record.js';
+import { HeadStack, MAX_LAYERS, type Frozen } from './head-stack.js';
 import type { HeadDiskParts } from './head-state.js';
-import { emptyRecord, treeOf, type HeadRecord } from './head-record.js';
-import { HeadStack, type Frozen } from './head-stack.js';
 import { IdleRounds } from './idle-rounds.js';
-import { KeptRecord } from './kept-record.js';
-import { unlistedLayers } from './layer-files.js';
-import { Layer } from './layer.js';
-import { assertBaseLives } from './living-base.js';
-import { WriterClaim } from './writer-claim.js';
+import type { KeptRecord } from './kept-record.js';
 import type { UploadProgress } from './views.js';
 import type { ClaimParts } from './writer-claim.js';
 
@@ -38,9 +35,6 @@ export interface HeadParts extends HeadDiskParts, ClaimParts {
 /** What does not run beside another of its kind. */
 export type HeadWork = 'commit' | 'revert';
 
-/** So many layers mean that commit after commit has failed; each costs every read a look. */
-export const MAX_LAYERS = 8;
-
 export class LocalHead implements Head {
   /** What runs that changes what the head consists of; null: nothing. */
   work: HeadWork | null = null;
@@ -48,83 +42,31 @@ export class LocalHead implements Head {
   upload: UploadProgress | null = null;
   /** Time of a disk that nobody has written and that has no base. */
   private readonly madeMs: number;
-  private readonly claim: WriterClaim;
+  private readonly lock: HeadLock;
   private readonly stack: HeadStack;
   private readonly rounds: IdleRounds;
   private opens = 0;
   private readonly attendance: HeadAttendance;
   private replacing = false;
   private writers = 0;
-  private turn: Promise<unknown> = Promise.resolve();
+  /** One change of the record at a time. */
+  private readonly turns = new Turns();
 
-  private constructor(
-    private readonly parts: HeadParts,
+  /** Called by make-head.ts alone. */
+  constructor(
+    parts: HeadParts,
     private readonly kept: KeptRecord,
     readonly disk: HeadDisk,
   ) {
     this.madeMs = parts.now();
-    this.claim = new WriterClaim(parts, kept);
+    this.lock = new HeadLock(parts, kept, {
+      isDirty: () => disk.isDirty(),
+      isOpen: () => this.opens > 0,
+      follow: (record) => this.resetNow(record, record.number),
+    });
     this.stack = new HeadStack(parts, kept, disk);
     this.rounds = new IdleRounds(parts, kept, disk);
-    this.attendance = new HeadAttendance(parts.attendances);
-  }
-
-  /** The head of an image that has a snapshot and was never written here. Makes no files. */
-  static onSnapshot(parts: HeadParts, image: string, base: SnapshotRecord): LocalHead {
-    const record: HeadRecord = {
-      ...emptyRecord(image, base.imageId, base.chunkSizeBytes, parts.bootId),
-      contentId: `head/${base.imageId}/${base.commitId}`,
-      base,
-      seenNumber: base.number,
-    };
-    const kept = new KeptRecord(parts.headsDirectory, record, false);
-    return new LocalHead(parts, kept, new HeadDisk(parts, parts.bases.acquire(base), []));
-  }
-
-  /** A new image, never committed, without a disk yet. Its record is durable when it resolves. */
-  static async forNewImage(parts: HeadParts, image: string, imageId: RandomId): Promise<LocalHead> {
-    const record = emptyRecord(image, imageId, parts.repository.defaultChunkSizeBytes, parts.bootId);
-    const kept = new KeptRecord(parts.headsDirectory, record, false);
-    await kept.change({});
-    return new LocalHead(parts, kept, new HeadDisk(parts, parts.bases.acquire(treeOf(record)), []));
-  }
-
-  /** A new image on a snapshot of the image `origin`, which no store knows of. Its record is durable when it resolves. */
-  static async forLocalClone(
-    parts: HeadParts,
-    image: string,
-    imageId: RandomId,
-    base: SnapshotRecord,
-    origin: string,
-  ): Promise<LocalHead> {
-    const record = { ...emptyRecord(image, imageId, base.chunkSizeBytes, parts.bootId), base, origin };
-    const kept = new KeptRecord(parts.headsDirectory, record, false);
-    await kept.change({});
-    return new LocalHead(parts, kept, new HeadDisk(parts, parts.bases.acquire(base), []));
-  }
-
-  /** A head that has a record: opens its layers, and begins to remove what is not listed. */
-  static async load(parts: HeadParts, record: HeadRecord): Promise<LocalHead> {
-    const kept = new KeptRecord(parts.headsDirectory, record, true);
-    const trusted = record.bootId === parts.bootId ? 'live' : 'durable';
-    const blocks = blockCount(record.base?.sizeBytes ?? 0);
-    const layers: Layer[] = [];
-    let sizeBytes = record.base?.sizeBytes ?? 0;
-    for (const { id } of record.layers) {
-      const layer = await Layer.open(kept.directory, id, blocks, trusted);
-      sizeBytes = layer.sizeBytes ?? sizeBytes;
-      layer.dropBehind(sizeBytes);
-      // At once: a size that grows must not become durable before what lay behind the old one has gone.
-      if (trusted === 'durable') await layer.settle();
-      layers.push(layer);
-    }
-    const disk = new HeadDisk(parts, parts.bases.acquire(treeOf(record)), layers);
-    // At the latest since now, when the kill came before the first note.
-    const dirtySinceMs = record.dirtySinceMs ?? (disk.isDirty() ? parts.now() : null);
-    await kept.change({ bootId: parts.bootId, dirtySinceMs });
-    const listed = record.layers.map((layer) => layer.id);
-    disk.removeFiles(await unlistedLayers(kept.directory, listed));
-    return new LocalHead(parts, kept, disk);
+    this.attendance = new HeadAttendance(parts.attendances, kept);
   }
 
   get record(): HeadRecord {
@@ -218,7 +160,7 @@ export class LocalHead implements Head {
 
   expose(key: number): Promise<void> {
     this.disk.expose(key);
-    this.attendance.enter(this.disk.currentBase, this.subject());
+    this.attendance.enter(this.disk.currentBase);
     return Promise.resolve();
   }
 
@@ -241,11 +183,11 @@ export class LocalHead implements Head {
   }
 
   async openForWriting(signal?: AbortSignal): Promise<void> {
-    await this.inTurn(async () => {
+    await this.turns.take(async () => {
       if (this.writers === 0) this.disk.recover();
-      this.attendance.enter(this.disk.currentBase, this.subject());
+      this.attendance.enter(this.disk.currentBase);
       try {
-        await this.ensureLock(signal);
+        await this.lock.takeToWrite(signal);
         if (this.record.layers.length === 0) await this.stack.push([]);
       } catch (error) {
         this.attendance.leave();
@@ -263,7 +205,7 @@ export class LocalHead implements Head {
 
   /** A first layer on a new image: `disk.raw` has been made. */
   async makeDisk(): Promise<void> {
-    await this.inTurn(async () => {
+    await this.turns.take(async () => {
       if (this.exists) throw new LazydiskError('EXISTS', `${this.record.image} has a disk already.`);
       await this.stack.push([]);
     });
@@ -271,22 +213,22 @@ export class LocalHead implements Head {
 
   /** The freeze of a commit (head-stack.ts). */
   freeze(commitId: RandomId, maxLayers = MAX_LAYERS): Promise<Frozen> {
-    return this.inTurn(() => this.stack.freeze(commitId, maxLayers));
+    return this.turns.take(() => this.stack.freeze(commitId, maxLayers));
   }
 
   /** The base moves to a snapshot of our own (head-stack.ts). Also for a late PUT of ours that is found afterwards. */
   async adopt(record: SnapshotRecord): Promise<void> {
-    await this.inTurn(async () => {
+    await this.turns.take(async () => {
       await this.stack.adopt(record, (base) => {
-        this.attendance.move(base, this.subject());
+        this.attendance.move(base);
       });
-      await this.claim.tell();
+      await this.lock.tell();
     });
   }
 
   /** The content becomes another one: a revert, or a clean head that follows a foreign snapshot. All layers are thrown away. */
   reset(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
-    return this.inTurn(() => this.resetNow(base, seenNumber));
+    return this.turns.take(() => this.resetNow(base, seenNumber));
   }
 
   /** A record of ours that a revert has thrown away, or another writer's number that was looked at: later ones count. */
@@ -294,34 +236,14 @@ export class LocalHead implements Head {
     await this.kept.change({ seenNumber: Math.max(this.record.seenNumber, number) });
   }
 
-  /**
-   * The first commit of a local clone takes its name in the store; nothing to do otherwise. EXISTS, LOCKED: another image has
-   * it meanwhile. REFUSED names the right that is missing.
-   */
-  async takeName(signal?: AbortSignal): Promise<void> {
-    await this.inTurn(async () => {
-      if (!this.isLocal || this.claim.isHeld) return;
-      const { repository, stateId } = this.parts;
-      const { image, imageId } = this.record;
-      await this.claim.take(signal).catch((error: unknown) => {
-        // Its holder writes another image: to give up that lock would be no help.
-        if (hasCode(error, 'LOCKED')) throw new LazydiskError('LOCKED', nameIsTaken(image), { facts: error.facts });
-        throw error;
-      });
-      const newest = (await repository.listImage(image, signal)).snapshots.at(-1);
-      // One of ours is an earlier try whose answer was lost: the commit will find it.
-      if (newest !== undefined && (await repository.readRecord(image, newest.number, signal)).imageId !== imageId) {
-        await repository.releaseLock(image, stateId, signal);
-        throw new LazydiskError('EXISTS', nameIsTaken(image), { facts: { image } });
-      }
-      await this.claim.hold();
-    });
+  /** The lock of a local clone, for its first commit (head-lock.ts). */
+  takeName(signal?: AbortSignal): Promise<void> {
+    return this.turns.take(() => this.lock.takeName(signal));
   }
 
-  /** Takes the lock of a new image. LOCKED names the holder. */
-  async takeLock(signal?: AbortSignal): Promise<void> {
-    await this.claim.take(signal);
-    await this.claim.hold();
+  /** The lock of a new image. LOCKED names the holder. */
+  takeLock(signal?: AbortSignal): Promise<void> {
+    return this.turns.take(() => this.lock.takeForNewImage(signal));
   }
 
   /** Ends a head that holds nothing, and removes its folder. */
@@ -330,34 +252,25 @@ export class LocalHead implements Head {
     await rm(this.kept.directory, { recursive: true, force: true });
   }
 
-  /** Gives the lock up when nothing is lost by it: the head is clean, and a commit has published it. Nobody has it open. */
-  async releaseLockIfClean(signal?: AbortSignal): Promise<void> {
-    await this.inTurn(async () => {
-      if (this.claim.isHeld && !this.isDirty() && this.record.base !== null) await this.claim.giveUp(signal);
-    });
+  /** Gives the lock up when nothing is lost by it. Nobody has the head open. */
+  releaseLockIfClean(signal?: AbortSignal): Promise<void> {
+    return this.turns.take(() => this.lock.giveUpIfClean(signal));
   }
 
   /** As `releaseLockIfClean`, while the mount goes on: BUSY when somebody has opened it meanwhile. */
   async unlock(): Promise<void> {
-    await this.inTurn(async () => {
+    await this.turns.take(async () => {
       if (this.opens > 0 || this.writers > 0) {
         throw new LazydiskError('BUSY', `${this.record.image} is open: close disk.raw before unlock.`);
       }
-      if (this.claim.isHeld && !this.isDirty() && this.record.base !== null) await this.claim.giveUp(undefined);
+      await this.lock.giveUpIfClean(undefined);
     });
   }
 
   async close(): Promise<void> {
     this.rounds.stop();
-    await this.turn;
+    await this.turns.ended();
     await this.disk.close();
-  }
-
-  private subject(): Subject {
-    const { image, imageId, base, origin } = this.record;
-    // A local clone boots as the image that it stands on, and what its boots teach is kept there.
-    if (base !== null && origin !== null) return { image: origin, imageId: base.imageId, parent: base.parent };
-    return { image, imageId, parent: base?.parent ?? null };
   }
 
   /** truncate(2) by path comes without an open: it is a write all the same. */
@@ -367,52 +280,13 @@ export class LocalHead implements Head {
     this.closeForWriting();
   }
 
-  /** Takes the lock unless it is held, then looks whether another host has published meanwhile. */
-  private async ensureLock(signal: AbortSignal | undefined): Promise<void> {
-    if (this.claim.isHeld || this.isLocal) return;
-    const { repository } = this.parts;
-    const { image } = this.record;
-    await this.claim.take(signal);
-    const listing = await repository.summarizeImage(image, signal);
-    const newest = listing.snapshots.at(-1);
-    if (newest === undefined || newest.number <= this.record.seenNumber || this.isDirty()) {
-      // Nobody's writes may begin on what no commit could publish.
-      if (!this.isDirty()) await this.orGiveUpLock(assertBaseLives(this.record, listing, repository, signal), signal);
-      await this.claim.hold();
-      return;
-    }
-    const record = await repository.readRecord(image, newest.number, signal);
-    // No await from this question to the reset: nobody opens it in between.
-    if (this.opens > 0) {
-      await this.claim.giveUp(signal);
-      throw new LazydiskError(
-        'BUSY',
-        `${image}@${newest.number} was published by another host while this disk is open on ` +
-          `@${this.record.seenNumber}: close it everywhere, then open it for writing.`,
-      );
-    }
-    await this.resetNow(record, record.number);
-    await this.claim.hold();
-    await this.claim.tell();
-    throw new LazydiskError('STALE', `${image} has a newer snapshot, ${newest.number}: its disk is another one now.`);
-  }
-
-  private async orGiveUpLock(condition: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-    try {
-      await condition;
-    } catch (error) {
-      await this.claim.giveUp(signal);
-      throw error;
-    }
-  }
-
   /** BUSY while somebody has the disk open; whoever opens it from here on is STALE until the new content stands. */
   private async resetNow(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
     if (this.opens > 0) throw new LazydiskError('BUSY', `${this.record.image} is open: close disk.raw first.`);
     this.replacing = true;
     try {
       await this.stack.replace(base, seenNumber);
-      await this.claim.tell();
+      await this.lock.tell();
     } finally {
       this.replacing = false;
     }
@@ -422,19 +296,4 @@ export class LocalHead implements Head {
   stopRounds(): void {
     this.rounds.stop();
   }
-
-  /** One change of the record at a time. */
-  private inTurn<T>(job: () => Promise<T>): Promise<T> {
-    const result = this.turn.then(job);
-    this.turn = result.catch(() => undefined);
-    return result;
-  }
-}
-
-/** Why a local clone can't be published, and what can be done. */
-function nameIsTaken(image: string): string {
-  return (
-    `Another image has been named ${image} in the repository meanwhile; the changes of this one are kept: ` +
-    `publish it under another name with \`lazydisk commit <mountpoint> ${image} --as NEW-IMAGE\`.`
-  );
 }

@@ -8,6 +8,7 @@
  */
 import { join } from 'node:path';
 
+import { Turns } from '../util/turns.js';
 import { writeHeadRecord } from './head-record.js';
 import type { HeadRecord } from './head-record.js';
 
@@ -15,7 +16,7 @@ export class KeptRecord {
   private current: HeadRecord;
   private persisted: boolean;
   private doubtful = false;
-  private writing: Promise<void> = Promise.resolve();
+  private readonly turns = new Turns();
 
   /** `persisted`: whether head.json exists already; a head that is just its base has none. */
   constructor(
@@ -47,7 +48,7 @@ export class KeptRecord {
 
   /** Durable when it resolves. Rejects as node:fs does. */
   change(changes: Partial<HeadRecord>): Promise<void> {
-    return this.enqueue(async () => {
+    return this.turns.take(async () => {
       const changed = { ...this.current, ...changes };
       try {
         await this.write(changed);
@@ -62,7 +63,7 @@ export class KeptRecord {
   /** Ends a doubt. Rejects as node:fs does: then what is written to the head may be lost with the process. */
   async settle(): Promise<void> {
     if (!this.doubtful) return;
-    await this.enqueue(async () => {
+    await this.turns.take(async () => {
       if (this.doubtful) await this.write(this.current);
     });
   }
@@ -73,11 +74,5 @@ export class KeptRecord {
       this.persisted = true;
     });
     this.doubtful = false;
-  }
-
-  private enqueue(job: () => Promise<void>): Promise<void> {
-    const result = this.writing.then(job);
-    this.writing = result.catch(() => undefined);
-    return result;
   }
 }

@@ -17,6 +17,7 @@
 import type { Bytes, SlotNumber } from '../format/geometry.js';
 import { errnoOf, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
+import { Turns } from '../util/turns.js';
 import { sweep } from './clock.js';
 import type { SlotPool } from './slot-pool.js';
 import type { SlotRecord } from './slot-record.js';
@@ -46,7 +47,7 @@ export interface EvictionParts {
 export class Eviction {
   evictedChunks = 0;
   private reservedBytes = 0;
-  private running: Promise<unknown> = Promise.resolve();
+  private readonly turns = new Turns();
   private trimming: 'no' | 'once' | 'again' = 'no';
   private punchWarned = false;
   /** The last round failed: said once, until one succeeds. */
@@ -139,7 +140,7 @@ export class Eviction {
     maps.clear(slot);
     table.unpublish(slot);
     table.beginLeaving(slot);
-    this.running = this.running.then(async () => {
+    void this.turns.take(async () => {
       try {
         await this.parts.fence.passed();
         await this.parts.record.remove(pool.chunkSizeBytes, [table.idOf(slot)]);
@@ -153,14 +154,12 @@ export class Eviction {
 
   /** Resolves when the evictions that were asked for so far have ended. Never rejects. */
   async settled(): Promise<void> {
-    await this.running;
+    await this.turns.ended();
   }
 
   /** `needed` is asked before each round; 0 or less ends the eviction. */
   private evict(needed: () => Bytes, freed: (bytes: Bytes) => void = () => undefined): Promise<EvictionOutcome> {
-    const result = this.running.then(() => this.rounds(needed, freed));
-    this.running = result.catch(() => undefined);
-    return result;
+    return this.turns.take(() => this.rounds(needed, freed));
   }
 
   private async rounds(needed: () => Bytes, freed: (bytes: Bytes) => void): Promise<EvictionOutcome> {

@@ -6,6 +6,7 @@
  * A change is kept before the reply that shows it to the kernel, but for a release, which is kept after it: so a daemon that
  * dies in between leaves a count that is too high, never one that is too low.
  */
+import { Turns } from '../../lib/util/turns.js';
 import type { RecordDatabase } from './request-records.js';
 
 /** A node that is open. */
@@ -24,7 +25,7 @@ export interface Opens {
 }
 
 export class OpenRecords {
-  private writing: Promise<unknown> = Promise.resolve();
+  private readonly turns = new Turns();
 
   private constructor(
     private readonly database: RecordDatabase,
@@ -55,8 +56,6 @@ export class OpenRecords {
       open === undefined
         ? ({ type: 'delete', key } as const)
         : ({ type: 'put', key, value: Buffer.from(JSON.stringify(open)) } as const);
-    const kept = this.writing.then(() => this.database.batch([change]));
-    this.writing = kept.catch(() => undefined);
-    await kept;
+    await this.turns.take(() => this.database.batch([change]));
   }
 }

@@ -288,6 +288,20 @@ test('a commit does not begin while a revert runs', async () => {
   await world.close();
 });
 
+// S33
+test('a second revert does not begin while one runs, so its end lets no commit into the other', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(4096, 9));
+  shut(head);
+  const image = (await world.catalogue.find('disk'))!;
+  const outcomes = await Promise.all([codeOf(image.revert()), codeOf(image.revert())]);
+  expect(outcomes).toEqual(['undefined', 'BUSY']);
+  expect(await firstByte(await image.head())).toBe(1);
+  await world.close();
+});
+
 test('after a look ahead, the first lookup of an image and its head asks the store for nothing', async () => {
   const maker = await ImageWorld.open(temporaryFolder('maker'));
   await withImage(maker, 1);

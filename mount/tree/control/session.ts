@@ -10,6 +10,7 @@
  * reads page through that same text. A descriptor that was written to stands behind what it wrote, so its first read
  * afterwards counts as the beginning of the text.
  */
+import { Turns } from '../../../lib/util/turns.js';
 import { FsError } from '../../fuse/errno.js';
 import { throwIfFailed } from '../command-runs.js';
 import type { Commands } from '../commands.js';
@@ -32,7 +33,7 @@ export class ControlSession {
   #written = false;
   #page: Page | undefined;
   /** The end of the work that was given so far; never rejects. */
-  #work: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   /** `image` undefined: the control file of the whole mount. */
   constructor(
@@ -68,7 +69,7 @@ export class ControlSession {
   /** A part of the text; empty at its end. */
   async read(offset: number, lengthBytes: number, signal: AbortSignal): Promise<Uint8Array> {
     if (this.#page === undefined || offset === 0 || offset < this.#page.startOffset) {
-      await interruptible(this.#work, signal);
+      await interruptible(this.#turns.ended(), signal);
       const startOffset = this.#written ? offset : 0;
       this.#page = { text: Buffer.from(`${JSON.stringify(this.#document(), null, 2)}\n`), startOffset };
     }
@@ -85,9 +86,7 @@ export class ControlSession {
 
   /** Queues work behind what runs. The caller may stop waiting; the work does not stop. */
   #next(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
-    const done = this.#work.then(work);
-    this.#work = done.catch(() => undefined);
-    return interruptible(done, signal);
+    return interruptible(this.#turns.take(work), signal);
   }
 
   async #runAll(lines: readonly Uint8Array[]): Promise<void> {
