@@ -76,5 +76,6 @@ export { openMirror, type MirrorOptions } from './mirror/mirror.js';
 export { noWorkers } from './mirror/worker-fence.js';
 export type { Mirror, MirrorStatistics } from './mirror/api.js';
 export { noFeed } from './image/plane.js';
-export { openCatalogue, type CatalogueOptions } from './image/catalogue.js';
+export { openCatalogue } from './image/catalogue.js';
+export type { CatalogueOptions } from './image/catalogue-parts.js';
 export type { Catalogue, CommitOutcome, Disk, Head, Image, ImageStatus, SnapshotInfo } from './image/api.js';

@@ -34,6 +34,11 @@ export interface ImageParts {
   readonly closing: AbortSignal;
 }
 
+/** READ_ONLY. */
+export function assertWritable({ readOnly }: ImageParts): void {
+  if (readOnly) throw new LazydiskError('READ_ONLY', 'This is a read-only mount.');
+}
+
 export class LocalImage implements Image {
   readonly view: LocalImageView;
   readonly published: ImageSnapshots;
@@ -98,12 +103,12 @@ export class LocalImage implements Image {
   }
 
   async createHead(): Promise<LocalHead> {
-    this.assertWritable();
+    assertWritable(this.parts);
     return this.followed.makeDisk();
   }
 
   async commit({ label, as, onCut, signal: caller }: ImageCommitOptions): Promise<CommitOutcome> {
-    this.assertWritable();
+    assertWritable(this.parts);
     const { closing, commits, listings } = this.parts;
     const head = await this.existingHead('commit', caller);
     const signal = caller === undefined ? closing : AbortSignal.any([closing, caller]);
@@ -116,7 +121,7 @@ export class LocalImage implements Image {
   }
 
   async revert(number?: number): Promise<void> {
-    this.assertWritable();
+    assertWritable(this.parts);
     const head = await this.existingHead('revert');
     const listing = number === undefined ? undefined : await this.published.listing();
     const record = number === undefined ? head.record.base : await this.published.living(number);
@@ -146,18 +151,18 @@ export class LocalImage implements Image {
   }
 
   async recordProfile(): Promise<BootProfile> {
-    this.assertWritable();
+    assertWritable(this.parts);
     return this.bootProfile.record();
   }
 
   async dropProfile(): Promise<void> {
-    this.assertWritable();
+    assertWritable(this.parts);
     await this.bootProfile.drop();
   }
 
   /** mkdir: the folder of a new image, whose lock is taken. */
   async reserve(signal?: AbortSignal): Promise<void> {
-    this.assertWritable();
+    assertWritable(this.parts);
     await this.followed.reserve(signal);
   }
 
@@ -234,10 +239,6 @@ export class LocalImage implements Image {
 
   private assertClosed(head: LocalHead, verb: string): void {
     if (head.openCount > 0) throw new LazydiskError('BUSY', `${this.name} is open: close disk.raw before ${verb}.`);
-  }
-
-  private assertWritable(): void {
-    if (this.parts.readOnly) throw new LazydiskError('READ_ONLY', 'This is a read-only mount.');
   }
 
   /** One of this state directory that no head knows of: a kill came before it was noted. LOCKED: it is somebody else's. */

@@ -2,7 +2,7 @@
  * The four ways in which a head comes to be: on a snapshot without files, for a new image, as a local clone, and from its record.
  *
  * What has a record has it durably before anybody gets the head. A head that is loaded trusts the side files that this boot may
- * trust (layer-files.ts), opens what its record lists, and begins to remove what it does not.
+ * trust (layer.ts), opens what its record lists, and begins to remove what it does not.
  */
 import { blockCount } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';
@@ -13,7 +13,7 @@ import { LocalHead } from './head.js';
 import type { HeadParts } from './head.js';
 import { KeptRecord } from './kept-record.js';
 import { unlistedLayers } from './layer-files.js';
-import { Layer } from './layer.js';
+import { Layer, type TrustedStates } from './layer.js';
 
 /** The head of an image that has a snapshot and was never written here. Makes no files. */
 export function headOnSnapshot(parts: HeadParts, image: string, base: SnapshotRecord): LocalHead {
@@ -65,7 +65,7 @@ function withoutLayers(parts: HeadParts, kept: KeptRecord): LocalHead {
   return new LocalHead(parts, kept, new HeadDisk(parts, parts.bases.acquire(treeOf(kept.value)), []));
 }
 
-async function openLayers({ directory, value }: KeptRecord, trusted: 'live' | 'durable'): Promise<Layer[]> {
+async function openLayers({ directory, value }: KeptRecord, trusted: TrustedStates): Promise<Layer[]> {
   let sizeBytes = value.base?.sizeBytes ?? 0;
   const blocks = blockCount(sizeBytes);
   const layers: Layer[] = [];
