@@ -1,8 +1,8 @@
 /**
  * The base of disks: one snapshot's tree, and which of its chunks are here.
  *
- * Disks that stand on the same tree share one base and so one slot map: ten clones cost one array. At the first touch of a
- * leaf its 256 chunks are looked up in the mirror in one go; from then on an unknown word means "not here".
+ * Disks that stand on the same tree share one base (bases.ts) and so one slot map: ten clones cost one array. A leaf of it is
+ * looked up at its first touch (leaf-lookup.ts); from then on an unknown word means "not here".
  * Only the main thread calls this; workers see the words of the map.
  */
 import { chunkCount, TREE_FANOUT } from '../format/geometry.js';
@@ -19,8 +19,10 @@ import type {
 } from '../mirror/api.js';
 import { SLOT_UNKNOWN, SLOT_ZERO } from '../mirror/api.js';
 import type { WorkerFence } from '../mirror/worker-fence.js';
-import type { KnownPlaces, TreeReader, TreeShape } from '../repository/api.js';
+import type { TreeShape } from '../repository/api.js';
 import type { ChunkRange } from './fill-order.js';
+import { LeafLookup } from './leaf-lookup.js';
+import type { LookupParts } from './leaf-lookup.js';
 import { LocalChunkError } from './serve.js';
 import { Touches } from './touches.js';
 
@@ -28,12 +30,9 @@ import { Touches } from './touches.js';
 export type BaseTree = TreeShape & { readonly allocatedBytes: number };
 
 /** What a base is made with. */
-export interface BaseParts {
+export interface BaseParts extends LookupParts {
   readonly mirror: Mirror;
-  readonly trees: TreeReader;
   readonly fence: WorkerFence;
-  /** Learns the places of all chunks of every leaf that is looked up: a commit that meets one of them uploads nothing. */
-  readonly known: KnownPlaces;
 }
 
 const NOTHING_FETCHED: PrefetchOutcome = { arrivedChunks: 0, failedChunks: 0, refusedChunks: 0 };
@@ -47,7 +46,7 @@ export class Base {
   /** What readers have asked for, of all disks that stand on this base. */
   readonly touches: Touches;
   private missWatcher: ((miss: ChunkRange) => void) | undefined;
-  private readonly leaves: Map<number, Promise<void> | 'loaded'> = new Map();
+  private readonly leaves: LeafLookup | null;
 
   constructor(
     readonly tree: BaseTree,
@@ -55,6 +54,7 @@ export class Base {
   ) {
     this.chunks = tree.root === null ? 0 : chunkCount(tree.sizeBytes, tree.chunkSizeBytes);
     this.map = this.chunks === 0 ? null : parts.mirror.createMap(tree.chunkSizeBytes, this.chunks);
+    this.leaves = this.map === null ? null : new LeafLookup(tree, this.chunks, this.map, parts);
     this.slotFile = parts.mirror.slotFile(tree.chunkSizeBytes);
     this.touches = new Touches(this.chunks);
   }
@@ -110,33 +110,12 @@ export class Base {
 
   /** Looks up the leaf that covers `chunk` in the mirror, once. */
   async loadLeaf(chunk: ChunkNumber, signal?: AbortSignal): Promise<void> {
-    if (this.map === null || chunk >= this.chunks) return;
-    const leaf = Math.floor(chunk / TREE_FANOUT);
-    const state = this.leaves.get(leaf);
-    if (state === 'loaded') return;
-    if (state !== undefined) {
-      try {
-        await state;
-        return;
-      } catch {
-        // The one who began may have been aborted: this caller tries for itself.
-        if (this.leaves.get(leaf) === 'loaded') return;
-      }
-    }
-    const loading = this.publishLeaf(leaf * TREE_FANOUT, signal);
-    this.leaves.set(leaf, loading);
-    try {
-      await loading;
-      this.leaves.set(leaf, 'loaded');
-    } catch (error) {
-      if (this.leaves.get(leaf) === loading) this.leaves.delete(leaf);
-      throw error;
-    }
+    if (chunk < this.chunks) await this.leaves?.load(chunk, signal);
   }
 
   /** First chunks of the leaves that have been looked up. */
   loadedLeaves(): number[] {
-    return [...this.leaves].filter(([, state]) => state === 'loaded').map(([leaf]) => leaf * TREE_FANOUT);
+    return this.leaves?.loaded() ?? [];
   }
 
   /** Makes the chunks local and holds them until the lease is released. */
@@ -213,74 +192,4 @@ export class Base {
     await this.parts.fence.passed();
     this.parts.mirror.releaseMap(this.map);
   }
-
-  private async publishLeaf(first: ChunkNumber, signal: AbortSignal | undefined): Promise<void> {
-    const map = this.map!;
-    const entries = await this.parts.trees.leaf(this.tree, first, signal);
-    const zeros: ChunkNumber[] = [];
-    const wanted: WantedChunk[] = [];
-    for (let index = 0; index < TREE_FANOUT && first + index < this.chunks; index++) {
-      const reference = entries[index] ?? null;
-      if (reference === null) zeros.push(first + index);
-      else wanted.push({ chunk: first + index, reference });
-    }
-    this.parts.mirror.markZero(map, zeros);
-    if (wanted.length === 0) return;
-    this.parts.known.record(wanted.map(({ reference }) => reference)).catch(() => undefined);
-    await this.parts.mirror.publishLocal(map, wanted);
-  }
-}
-
-/** Keeps bases by their tree, shared and counted; idle ones stay for a while, since disks are often opened again. */
-export class Bases {
-  private readonly held = new Map<string, { base: Base; users: number }>();
-
-  constructor(
-    private readonly parts: BaseParts,
-    private readonly maxIdle = 16,
-  ) {}
-
-  /** The base of a snapshot, to be given back with `release`. */
-  acquire(record: BaseTree): Base {
-    const key = keyOf(record);
-    const known = this.held.get(key);
-    if (known !== undefined) {
-      known.users++;
-      return known.base;
-    }
-    const base = new Base(record, this.parts);
-    this.held.set(key, { base, users: 1 });
-    return base;
-  }
-
-  /** The base of a tree that is open or was a while ago, without holding it. */
-  peek(record: BaseTree): Base | undefined {
-    return this.held.get(keyOf(record))?.base;
-  }
-
-  /** One more user of a base that is in use. */
-  retain(base: Base): void {
-    const known = this.held.get(keyOf(base.tree));
-    if (known?.base === base) known.users++;
-  }
-
-  async release(base: Base): Promise<void> {
-    const key = keyOf(base.tree);
-    const known = this.held.get(key);
-    if (known?.base !== base) return;
-    known.users--;
-    if (known.users > 0) return;
-    // To the end of the line: the map is in order of last use.
-    this.held.delete(key);
-    this.held.set(key, known);
-    const idle = [...this.held].filter(([, entry]) => entry.users === 0);
-    for (const [idleKey, entry] of idle.slice(0, Math.max(0, idle.length - this.maxIdle))) {
-      this.held.delete(idleKey);
-      await entry.base.release();
-    }
-  }
-}
-
-function keyOf(tree: TreeShape): string {
-  return `${tree.root?.id ?? 'zero'}/${tree.sizeBytes}/${tree.chunkSizeBytes}`;
 }

@@ -10,7 +10,7 @@ import { messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
 import type { FillMode, ProfileMode } from './api.js';
 import { Attendances } from './attendance.js';
-import { Bases } from './base.js';
+import { Bases } from './bases.js';
 import type { CommitParts, CommitStep } from './commit.js';
 import { Listings } from './listings.js';
 import type { ImageParts } from './local-image.js';
