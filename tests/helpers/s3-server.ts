@@ -9,7 +9,7 @@
  */
 import { execFile, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -83,6 +83,14 @@ export const S3_KEYS =
         add: (id: string, secret: string) => changeKey('add', id, secret),
         remove: (id: string) => changeKey('remove', id),
       };
+
+/** The name below which each bucket has a host, of a server that tests/tools/start-s3.sh has started. */
+export const S3_NAME = nameIn(process.env.LAZYDISK_TEST_S3_DIRECTORY);
+
+function nameIn(directory: string | undefined): string | undefined {
+  if (directory === undefined) return undefined;
+  return /^rgw_dns_name = (.*)$/m.exec(readFileSync(join(directory, 'ceph.conf'), 'utf8'))?.[1];
+}
 
 async function changeKey(...words: string[]): Promise<void> {
   await run(SCRIPT, ['key', process.env.LAZYDISK_TEST_S3_DIRECTORY ?? '', ...words]);

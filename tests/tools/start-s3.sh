@@ -8,6 +8,8 @@
 #   start-s3.sh destroy DIR          stops it and deletes DIR
 #   start-s3.sh key     DIR add|remove ID [SECRET]   another key of the same user, or one less, while it runs
 #
+# A bucket is at http://127.0.0.1:PORT/BUCKET and at http://BUCKET.s3.lazydisk.test:PORT, for whom the name leads here.
+#
 # Environment: S3_ACCESS_KEY, S3_SECRET_KEY (lazydisk-test, lazydisk-test-secret), S3_STORE (bluestore, or memstore for a
 # server that forgets), S3_DISK_BYTES (sparse), S3_MON_PORT (PORT + 10000, or - 10000 above 50000).
 #
@@ -129,6 +131,7 @@ memstore_device_bytes = 4294967296
 osd_memory_target = 1073741824
 [client]
 rgw_data = $DIR/rgw
+rgw_dns_name = s3.lazydisk.test
 rgw_frontends = beast endpoint=127.0.0.1:$PORT tcp_nodelay=1
 rgw_enable_usage_log = false
 rgw_enable_ops_log = false
