@@ -26,7 +26,8 @@ export function assertOwners(name: string, kind: string): void {
   if (process.geteuid?.() === 0) return;
   throw new LazydiskError(
     'USAGE',
-    `${name} is ${kind}, whose files belong to several users: import it as root, or by \`fakeroot lazydisk import …\`.`,
+    `${name} is ${kind}, whose files belong to several users: import it as root, by \`fakeroot lazydisk import …\`, or, if no device ` +
+      'files are in it, by `unshare --map-root-user --map-auto lazydisk import …`.',
   );
 }
 
@@ -69,7 +70,21 @@ export async function untar(input: Input, name: string, folder: string, told?: T
   }
   const said = heard?.error ?? complaintIn(saidFirst).words;
   if (/No space left|quota/i.test(said)) throw temporaryError(Object.assign(new Error(said), { code: 'ENOSPC' }));
-  throw damaged(name, said);
+  throw refusal(name, said) ?? damaged(name, said);
+}
+
+/** USAGE: what root may do, and whoever is root in a namespace of his own may not. */
+function refusal(name: string, said: string): LazydiskError | undefined {
+  const [, device] = /^(.*): Cannot mknod: Operation not permitted$/.exec(said) ?? [];
+  if (device !== undefined) {
+    const what = `${name} has device files (${device}), which only root can make`;
+    return new LazydiskError('USAGE', `${what}: import it as root, or by \`fakeroot lazydisk import …\`.`);
+  }
+  if (!/: Cannot change ownership to .*: Invalid argument$/.test(said)) return undefined;
+  return new LazydiskError(
+    'USAGE',
+    `${name} has files that belong to users who are not here (${said}): import it as root, or by \`fakeroot lazydisk import …\`.`,
+  );
 }
 
 /** Whether the last member of an archive, of whose last block `tailBytes` were there, has lost nothing. tar has checked its header. */

@@ -12,7 +12,7 @@ declare -A needs=(
   [fusermount3]=fuse3 [systemd-analyze]=systemd [chromium]=chromium
   [libvirtd]=libvirt-daemon [virsh]=libvirt-clients [virt-install]=virtinst
   [promtool]=prometheus
-  [umoci]=umoci [skopeo]=skopeo [buildah]=buildah
+  [umoci]=umoci [skopeo]=skopeo [buildah]=buildah [fakeroot]=fakeroot [newuidmap]=uidmap
 )
 missing=()
 for command in "${!needs[@]}"; do
