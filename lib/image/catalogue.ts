@@ -140,7 +140,7 @@ class LocalCatalogue implements Catalogue, ImageViews {
         }),
       ),
     );
-    for (const head of heads) await head.close();
+    await Promise.all(heads.map((head) => head.close()));
     this.images.clear();
   }
 
