@@ -23,6 +23,7 @@ const C = {
   lseek: libc.func('int64_t lseek(int fd, int64_t offset, int whence)'),
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
   flock: libc.func('int flock(int fd, int operation)'),
+  poll: libc.func('int poll(void *descriptors, ulong count, int timeoutMs)'),
   prctl: libc.func('int prctl(int option, ulong a, ulong b, ulong c, ulong d)'),
   // The C library of Debian 12 has no sched_setattr.
   syscall: libc.func('long syscall(long number, int thread, void *attributes, uint flags)'),
@@ -67,6 +68,9 @@ const FALLOCATE_FLAGS: Readonly<Record<FallocateMode, number>> = {
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
+const POLLERR = 8;
+const POLLNVAL = 32;
+
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
@@ -109,6 +113,17 @@ export function fallocate(descriptor: number, mode: FallocateMode, offset: numbe
 /** The next offset >= `offset` that has data, or undefined when there is none before the end of the file. */
 export function seekData(descriptor: number, offset: number): number | undefined {
   return seek(descriptor, offset, SEEK_DATA);
+}
+
+/**
+ * Whether poll(2) says that nothing more can come of a descriptor: it is closed, or in error. Does not wait. One of /dev/fuse is in
+ * error from the moment when its connection is no more.
+ */
+export function isPastUse(descriptor: number): boolean {
+  const asked = Buffer.alloc(8); // struct pollfd: fd, events, revents
+  asked.writeInt32LE(descriptor, 0);
+  if (C.poll(asked, 1, 0) < 0) failedCall('poll', `descriptor ${String(descriptor)}`);
+  return (asked.readInt16LE(6) & (POLLERR | POLLNVAL)) !== 0;
 }
 
 /**

@@ -14,6 +14,7 @@ import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
+import { isPastUse } from '../../lib/util/syscalls.js';
 import { connectionOf, mountDevice, resendRequests, type Connection, type MountedDevice } from './device.js';
 import { Dispatcher } from './dispatcher.js';
 import type { Driver, DriverStatistics, EndReason, MountOptions } from './driver.js';
@@ -103,6 +104,8 @@ class Kernel implements KernelDriver {
   private mount: OwnMount | undefined;
   private dispatcher: Dispatcher | undefined;
   private failure: Error | undefined;
+  /** All workers are gone, and the descriptor is closed. */
+  private isOver = false;
 
   constructor(
     private readonly pool: WorkerPool,
@@ -147,7 +150,7 @@ class Kernel implements KernelDriver {
 
   async serve(mounted: MountedDevice, fileSystem: FileSystem): Promise<void> {
     if (this.mount !== undefined) throw new LazydiskError('CONFLICT', 'A driver serves one mount in its life.');
-    this.mount = new OwnMount(mounted.device, this.log);
+    this.mount = new OwnMount(mounted.device, () => !this.isOver && !isPastUse(mounted.descriptor), this.log);
     const { requests, opens } = await this.openRecords(mounted);
     if (opens !== undefined) await adoptOpens(fileSystem, opens);
     const replies = new Replies(mounted.descriptor, this.log);
@@ -222,6 +225,7 @@ class Kernel implements KernelDriver {
   /** All workers are gone, so nobody reads from the device any more. */
   private async finish(mounted: MountedDevice, replies: Replies, dispatcher: Dispatcher): Promise<void> {
     replies.close();
+    this.isOver = true;
     try {
       closeSync(mounted.descriptor);
     } catch (error) {

@@ -2,7 +2,7 @@
  * What the kernel says is mounted (/proc/self/mountinfo), and mounts of ours whose daemon is gone.
  *
  * Reading the table asks nothing of any mounted file system. Asking whether a mount is dead does: it is done by statfs in
- * libuv's pool with a limit, and never by the daemon about its own mount.
+ * libuv's pool with a limit, and never by the daemon about a mount that it serves.
  */
 import { readFile, realpath, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';

@@ -91,7 +91,7 @@ class Native implements Driver {
     if (entry?.type !== FILE_SYSTEM_TYPE || descriptor === undefined) {
       throw new LazydiskError('CONFLICT', `The mount on ${mountpoint} was taken away or covered while it was made.`);
     }
-    const mount = new OwnMount(entry.device, this.log);
+    const mount = new OwnMount(entry.device, () => fuseDescriptors().has(descriptor), this.log);
     this.mount = mount;
     void whenClosed(descriptor).then(() => this.finish(mount));
   }

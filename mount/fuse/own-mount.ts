@@ -1,11 +1,15 @@
 /**
  * The mount of a driver, seen from outside: where it is now, how it is taken away. Known by its device number, since it can
- * be moved and covered. Nothing here asks the mounted file system anything: the daemon may do all of it about its own mount.
+ * be moved and covered. Nothing here asks a mount that is served anything: the daemon may do all of it about its own.
+ *
+ * The number is ours only as long as the connection lives. The kernel gives that of a file system that is gone to the next one, be
+ * it a tmpfs or another mount of lazydisk, and on a slow host that is there before the driver has noticed its own end.
+ * So a mount with our number is touched only while we are connected, or when it is dead.
  */
 import { errnoOf, LazydiskError, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
 import { holdersOf } from './holders.js';
-import { mountAt, readMountTable, type MountEntry } from './mount-table.js';
+import { FILE_SYSTEM_TYPE, isStaleMount, mountAt, readMountTable, type MountEntry } from './mount-table.js';
 import { abortConnection, unmountByForce, unmountOrderly } from './unmounting.js';
 
 /** So many holders are named in a message. */
@@ -15,13 +19,15 @@ export class OwnMount {
   constructor(
     /** `major:minor`. */
     private readonly device: string,
+    /** Whether requests can still come. */
+    private readonly isConnected: () => boolean,
     private readonly log: Log,
   ) {}
 
   /** Unmounts, never lazily; does nothing when it is gone already. BUSY names who holds it. */
   async unmount(): Promise<void> {
     const mount = await this.find();
-    if (mount === undefined) return;
+    if (mount === undefined || !this.isConnected()) return;
     const mountpoint = mount.mountpoint;
     if (mountAt(await readMountTable(), mountpoint)?.device !== mount.device) {
       throw new LazydiskError('BUSY', `Something else is mounted over ${mountpoint}: unmount that first.`);
@@ -42,7 +48,11 @@ export class OwnMount {
   /** Ends the connection although it is in use: requests in flight get ECONNABORTED. */
   async abort(): Promise<void> {
     const mount = await this.find();
-    if (mount === undefined) return;
+    if (mount === undefined || !this.isConnected()) return;
+    await this.force(mount);
+  }
+
+  private async force(mount: MountEntry): Promise<void> {
     const covered = mountAt(await readMountTable(), mount.mountpoint)?.device !== mount.device;
     try {
       if (covered) throw new Error(`something else is mounted over ${mount.mountpoint}`);
@@ -58,21 +68,20 @@ export class OwnMount {
    * is taken away; true when that was so. Never rejects.
    */
   async takeAway(): Promise<boolean> {
+    let isDead = false;
     try {
-      if ((await this.find()) === undefined) return false;
+      const mount = await this.find();
+      isDead = mount !== undefined && (await isStaleMount(mount.mountpoint));
+      if (mount !== undefined && isDead) await this.force(mount);
     } catch (error) {
-      this.log.error(`fuse: the mount table can't be read: ${messageOf(error)}`);
-      return false;
-    }
-    await this.abort().catch((error: unknown) => {
       this.log.error(`fuse: the dead mount could not be taken away: ${messageOf(error)}`);
-    });
-    return true;
+    }
+    return isDead;
   }
 
   /** Wherever it was moved to; undefined when it is not there any more. */
   private async find(): Promise<MountEntry | undefined> {
-    return (await readMountTable()).find((entry) => entry.device === this.device);
+    return (await readMountTable()).find((entry) => entry.device === this.device && entry.type === FILE_SYSTEM_TYPE);
   }
 }
 

@@ -6,9 +6,10 @@
  * Ways to the end: the verb `unmount` and SIGTERM and SIGINT ask the kernel to unmount; umount(8) and a lost connection make
  * the driver end by itself. All lead to `finish`: no more commands, then the layers of the mount are closed from the top
  * down (each flushes what it holds), then the registry forgets us. A busy mount is never detached: the log says who holds
- * it and serving goes on; another SIGTERM after that aborts the connection. SIGHUP is ignored: a daemon has no terminal.
+ * it, serving goes on, and it is unmounted when they have let go; another SIGTERM aborts the connection. SIGHUP is ignored: a daemon has no terminal.
  */
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { LazydiskError } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
 import type { Driver, EndReason, MountOptions } from '../fuse/driver.js';
@@ -24,6 +25,11 @@ const COMMAND_GRACE_MS = 30_000;
 
 /** A daemon that is to be killed gives its answer first. One whose answer is lost is replaced all the same. */
 const ANSWER_FIRST_MS = 50;
+
+/** Between two tries to unmount what is in use. */
+const ASK_AGAIN_MS = 500;
+const REFUSAL =
+  'Asked to end, but the mount is in use: it ends when nobody uses it any more. Another signal aborts it.';
 
 /** Something that is closed at the end; the name is for the log. */
 export interface Closer {
@@ -221,26 +227,33 @@ function commandsOf(parts: DaemonParts): ControlCommands {
   };
 }
 
-/** The reaction to SIGTERM and SIGINT: the first asks, one that comes after a refusal insists. */
+/**
+ * The reaction to SIGTERM and SIGINT: the first asks, and asks again until nobody uses the mount; one that comes after a refusal
+ * insists. A host that shuts down sends one, to who uses the mount at the same moment.
+ */
 function terminator(parts: DaemonParts): () => void {
   const { log, stack } = parts;
   let state: 'serving' | 'asking' | 'refused' | 'aborting' = 'serving';
+  const isRefused = (): boolean => state === 'refused';
+  const ask = async (): Promise<void> => {
+    state = 'asking';
+    do {
+      try {
+        await stack.driver.unmount();
+        return;
+      } catch (error) {
+        if (state === 'asking') log.warn(REFUSAL, { error });
+        state = 'refused';
+      }
+      await delay(ASK_AGAIN_MS, undefined, { ref: false });
+    } while (isRefused());
+  };
   const act = async (): Promise<void> => {
-    if (state === 'asking' || state === 'aborting') return;
-    if (state === 'refused') {
+    if (state === 'serving') await ask();
+    else if (state === 'refused') {
       state = 'aborting';
       log.warn('Asked to end again while the mount is in use: the connection is aborted.');
       await stack.driver.abort();
-      return;
-    }
-    state = 'asking';
-    try {
-      await stack.driver.unmount();
-    } catch (error) {
-      state = 'refused';
-      log.warn('Asked to end, but the mount is not to be unmounted now; serving goes on. Another signal aborts it.', {
-        error,
-      });
     }
   };
   return () => {

@@ -49,7 +49,8 @@ test('a daemon that answers is not waited for, and is named', async () => {
   const commands = { status: () => Promise.resolve({}) } as unknown as ControlCommands;
   const server = await ControlServer.listen(join(folder, 'control.sock'), commands, silentLog);
   try {
-    await expect(lockState(folder, registry, () => Promise.reject(BUSY))).rejects.toMatchObject({
+    const isMounted = (mountpoint: string) => Promise.resolve(mountpoint === '/mnt/a');
+    await expect(lockState(folder, registry, () => Promise.reject(BUSY), { isMounted })).rejects.toMatchObject({
       code: 'BUSY',
       message: expect.stringContaining(`/mnt/a (daemon ${String(process.pid)})`),
       facts: { mountpoint: '/mnt/a', pid: process.pid },
@@ -68,8 +69,32 @@ test('a registered daemon that does not answer any more is waited for: it is flu
   expect(opened).toBe('open');
 });
 
+test('one that still answers, but whose mount the kernel has let go, is waited for: it has not noticed yet', async () => {
+  await registry.add(holder());
+  const commands = { status: () => Promise.resolve({}) } as unknown as ControlCommands;
+  const server = await ControlServer.listen(join(folder, 'control.sock'), commands, silentLog);
+  try {
+    let tries = 0;
+    const open = () => (++tries < 3 ? Promise.reject(BUSY) : Promise.resolve('open'));
+    expect(await lockState(folder, registry, open)).toBe('open');
+  } finally {
+    await server.close(0);
+  }
+});
+
+// S58
+test('one that flushes is waited for longer than one that nobody knows, and not for ever', async () => {
+  await registry.add(holder());
+  let tries = 0;
+  const open = () => (++tries < 3 ? Promise.reject(BUSY) : Promise.resolve('open'));
+  expect(await lockState(folder, registry, open, { unknownMs: 0 })).toBe('open');
+  await expect(lockState(folder, registry, () => Promise.reject(BUSY), { flushMs: 0 })).rejects.toMatchObject({
+    facts: { mountpoint: '/mnt/a' },
+  });
+});
+
 test('when the time is over, the refusal says what to do', async () => {
-  await expect(lockState(folder, registry, () => Promise.reject(BUSY), 0)).rejects.toMatchObject({
+  await expect(lockState(folder, registry, () => Promise.reject(BUSY), { unknownMs: 0 })).rejects.toMatchObject({
     code: 'BUSY',
     message: expect.stringContaining('--state'),
   });
