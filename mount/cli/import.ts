@@ -1,4 +1,5 @@
 /** `lazydisk import`: a disk, as it comes, becomes an image, or the next snapshot of one. */
+import type { Readable } from 'node:stream';
 import { importImage, type ImportOptions, type ImportProgress } from '../../lib/repository/import.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { parseImageReference } from './image-reference.js';
@@ -77,8 +78,7 @@ export const importVerb = defineVerb({
       };
       const result = await withRepository(address, storeUse, (repository) =>
         interruptible((signal) => {
-          // A pipe that brings nothing would not see the signal.
-          signal.addEventListener('abort', () => process.stdin.destroy(new Error('interrupted')), { once: true });
+          if (source.kind === 'stream') endWith(signal, source.stream);
           return importImage(repository, {
             signal,
             source,
@@ -113,6 +113,12 @@ export const importVerb = defineVerb({
 function sourceOf(file: string): ImportOptions['source'] {
   if (file === '-') return { kind: 'stream', stream: process.stdin, name: 'standard input' };
   return /^https?:\/\//i.test(file) ? { kind: 'url', url: file } : { kind: 'file', path: file };
+}
+
+/** A pipe that brings nothing would not see the signal. The error is for who reads; it may come when nobody does any more. */
+function endWith(signal: AbortSignal, stream: Readable): void {
+  stream.on('error', () => undefined);
+  signal.addEventListener('abort', () => stream.destroy(new Error('interrupted')), { once: true });
 }
 
 type Checksum = NonNullable<ImportOptions['checksum']>;

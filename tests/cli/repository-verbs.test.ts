@@ -4,7 +4,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
 import { must, run } from '../helpers/processes.js';
@@ -344,6 +345,29 @@ test('an import that is interrupted while it waits for input gives up, and the i
   expect(await closed).toEqual([1, null]);
   expect(said).toBe('lazydisk: Interrupted: the work was given up.\n');
   expect(await failure('list', url, 'vm')).toMatchObject({ status: 3 });
+}, 30_000);
+
+test('an import that is interrupted while a server is silent gives up, in one sentence too', async () => {
+  await mustLazydisk(['init', url], { env });
+  const server = createHttpServer((_, response) => {
+    response.writeHead(200, { 'content-length': 8 * MIB }).write(Buffer.alloc(4 * MIB, 1));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const disk = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}/disk.raw`;
+  const importing = spawn(process.execPath, ['dist/mount/cli/main.js', 'import', url, disk, 'vm'], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  importing.stderr.on('data', (part: Buffer) => (said += part.toString()));
+  const closed = once(importing, 'close');
+  await once(server, 'request');
+  // Its answer is on the way; whenever it is interrupted from here on, it says the same.
+  importing.kill('SIGINT');
+  expect(await closed).toEqual([1, null]);
+  expect(said).toBe('lazydisk: Interrupted: the work was given up.\n');
+  server.closeAllConnections();
+  server.close();
 }, 30_000);
 
 /** As if everything below it had been put two hours ago. */
