@@ -18,6 +18,8 @@ const ARGS = ['-x', '-p', '--numeric-owner', '--xattrs', '--xattrs-include=*', '
 const TELLING = ['-v', '--quoting-style=escape'];
 /** Archives consist of blocks of this size. */
 const BLOCK_BYTES: Bytes = 512;
+/** A write that got some of its bytes onto a full disk is told without the reason. */
+const DISK_FULL = /No space left|quota|Wrote only \d+ of \d+ bytes/i;
 /** The status of tar when it went on after an error. */
 const SOMETHING_FAILED = 2;
 
@@ -69,7 +71,7 @@ export async function untar(input: Input, name: string, folder: string, told?: T
     throw damaged(name, 'it ends within a file');
   }
   const said = heard?.error ?? complaintIn(saidFirst).words;
-  if (/No space left|quota/i.test(said)) throw temporaryError(Object.assign(new Error(said), { code: 'ENOSPC' }));
+  if (DISK_FULL.test(said)) throw temporaryError(Object.assign(new Error(said), { code: 'ENOSPC' }));
   throw refusal(name, said) ?? damaged(name, said);
 }
 

@@ -19,6 +19,7 @@ import {
   type Entry,
 } from '../helpers/oci-layouts.js';
 import { childrenOf, must } from '../helpers/processes.js';
+import { SmallDisk } from '../helpers/small-disk.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 import { createWorld } from '../repository/worlds.js';
 
@@ -328,6 +329,17 @@ test('no layer reaches out of the tree', async () => {
   expect(Object.keys(await laid(links, [whiteout('.wh.absolute'), file('absolute/new')]))).toContain('absolute/new');
   expect(await laid([file(`${outside}/inside`)])).toHaveProperty([`${outside.slice(1)}/inside`]);
   expect(readdirSync(outside)).toEqual([]);
+});
+
+// S96
+test('a layer that unpacks to more than there is room for fails for that, and gives the room back', async () => {
+  const disk = await SmallDisk.mount(64 * 1024 * 1024);
+  process.env['TMPDIR'] = disk.folder;
+  const packed = await layout.layer(tarOf(file('bomb', '0'.repeat(100_000_000))), 'zstd');
+  expect(packed.size).toBeLessThan(100_000);
+  layout.top(layout.manifest([packed]));
+  await refused('NO_SPACE', `${disk.folder} can't hold what is needed .*set TMPDIR`);
+  expect(readdirSync(disk.folder)).toEqual(['lost+found']);
 });
 
 // S96
