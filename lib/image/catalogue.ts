@@ -7,12 +7,13 @@
  */
 import { randomId } from '../format/checksums.js';
 import { assertImageName, isImageName } from '../format/keys.js';
-import { LazydiskError, messageOf } from '../util/errors.js';
+import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
 import type { Catalogue, CloneOptions, CloneOutcome, Health } from './api.js';
 import { imageParts } from './catalogue-parts.js';
 import type { CatalogueOptions } from './catalogue-parts.js';
 import { cloneInStore, cloneLocally } from './clone-image.js';
 import { ownBase } from './head-record.js';
+import type { LocalHead } from './head.js';
 import { assertWritable, LocalImage } from './local-image.js';
 import type { ImageParts } from './local-image.js';
 import { NamedImages } from './named-images.js';
@@ -20,6 +21,8 @@ import type { ImageGlance, ImageView, ImageViews } from './views.js';
 
 /** A look ahead reads the records of at most so many images: it is made for the one that is opened next. */
 const MOST_AHEAD = 16;
+/** How long a removal waits for the store to say whether there is a lock that nobody needs, milliseconds. */
+const STRAY_LOCK_MS = 3000;
 
 /** Opens the heads of the state directory. DAMAGED names the file that can't be read. */
 export async function openCatalogue(options: CatalogueOptions): Promise<Catalogue & ImageViews> {
@@ -98,14 +101,22 @@ class LocalCatalogue implements Catalogue, ImageViews {
     if (head === undefined || ownBase(head.record) !== null || listing.snapshots.length > 0) {
       throw new LazydiskError('CONFLICT', `${name} has snapshots: delete it with \`lazydisk delete\`.`);
     }
-    if (head.openCount > 0 || head.work !== null) {
-      throw new LazydiskError('BUSY', `${name} is open: close disk.raw first.`);
-    }
-    const { repository, stateId } = this.parts.heads;
-    await repository.releaseLock(name, stateId);
+    await head.remove(() => this.releaseLock(head));
     this.images.forget(image);
-    await head.discard();
     this.parts.listings.invalidate();
+  }
+
+  /**
+   * The store knows nothing of a local clone, unless its first commit was cut off behind its lock: that is not worth waiting
+   * for a store that is away.
+   */
+  private async releaseLock({ record, isLocal }: LocalHead): Promise<void> {
+    const { repository, stateId } = this.parts.heads;
+    const isNeeded = !isLocal || record.lockHeld;
+    const signal = isNeeded ? undefined : AbortSignal.timeout(STRAY_LOCK_MS);
+    await repository.releaseLock(record.image, stateId, signal).catch((error: unknown) => {
+      if (isNeeded || !hasCode(error, 'UNREACHABLE', 'ABORTED')) throw error;
+    });
   }
 
   async clone(name: string, newName: string, options: CloneOptions): Promise<CloneOutcome> {

@@ -33,7 +33,7 @@ export interface HeadParts extends HeadDiskParts, ClaimParts {
 }
 
 /** What does not run beside another of its kind. */
-export type HeadWork = 'commit' | 'revert';
+export type HeadWork = 'commit' | 'revert' | 'removal';
 
 export class LocalHead implements Head {
   /** What runs that changes what the head consists of; null: nothing. */
@@ -172,9 +172,7 @@ export class LocalHead implements Head {
 
   /** STALE while the content is being replaced: who opened it then would read another one under the same name. */
   opened(): void {
-    if (this.replacing) {
-      throw new LazydiskError('STALE', `The disk of ${this.record.image} is being replaced: look it up again.`);
-    }
+    this.assertStays();
     this.opens++;
   }
 
@@ -184,6 +182,7 @@ export class LocalHead implements Head {
 
   async openForWriting(signal?: AbortSignal): Promise<void> {
     await this.turns.take(async () => {
+      this.assertStays();
       if (this.writers === 0) this.disk.recover();
       this.attendance.enter(this.disk.currentBase);
       try {
@@ -246,7 +245,30 @@ export class LocalHead implements Head {
     return this.turns.take(() => this.lock.takeForNewImage(signal));
   }
 
-  /** Ends a head that holds nothing, and removes its folder. */
+  /**
+   * Ends a head that holds nothing, and removes its folder, after `first`. From the call on nobody opens or commits it: what he
+   * wrote would go with it. BUSY: it is open, or has changes; whatever `first` rejects with: it is as it was.
+   */
+  async remove(first: () => Promise<void>): Promise<void> {
+    await this.turns.take(async () => {
+      const { image } = this.record;
+      if (this.opens > 0 || this.work !== null)
+        throw new LazydiskError('BUSY', `${image} is open: close disk.raw first.`);
+      if (this.isDirty()) throw new LazydiskError('BUSY', `${image} has changes: revert it first.`);
+      this.work = 'removal';
+      this.replacing = true;
+      try {
+        await first();
+      } catch (error) {
+        this.work = null;
+        this.replacing = false;
+        throw error;
+      }
+    });
+    await this.discard();
+  }
+
+  /** Ends a head that holds nothing and that nobody knows of, and removes its folder. */
   async discard(): Promise<void> {
     await this.close();
     await rm(this.kept.directory, { recursive: true, force: true });
@@ -278,6 +300,11 @@ export class LocalHead implements Head {
     if (this.record.layers.length > 0) return;
     await this.openForWriting(signal);
     this.closeForWriting();
+  }
+
+  private assertStays(): void {
+    if (!this.replacing) return;
+    throw new LazydiskError('STALE', `The disk of ${this.record.image} is being replaced: look it up again.`);
   }
 
   /** BUSY while somebody has the disk open; whoever opens it from here on is STALE until the new content stands. */

@@ -211,6 +211,34 @@ test('a local clone is reverted to where it began, and removed like an image tha
   await world.close();
 });
 
+// S8
+test('while an image is removed nobody can open it: what would be written is refused, and does not vanish', async () => {
+  const directory = temporaryFolder('world');
+  const world = await worldWithLocal(directory);
+  world.store.inject({ kind: 'stall' }, { operation: 'get', key: /copy.writer/ });
+  const removed = world.catalogue.remove('copy');
+  await world.store.until(() => world.store.stalledCalls === 1);
+  const head = (await (await world.catalogue.find('copy'))!.head())!;
+  expect(() => head.opened()).toThrow(expect.objectContaining({ code: 'STALE' }) as Error);
+  const opening = codeOf(head.openForWriting());
+  world.store.releaseStalled();
+  await removed;
+  expect(await opening).toBe('STALE');
+  expect(await world.catalogue.find('copy')).toBeUndefined();
+  expect(readdirSync(join(directory, 'heads'))).toHaveLength(1);
+  await world.close();
+});
+
+// S8, S50
+test('a local clone is removed while the store is away', async () => {
+  const world = await worldWithLocal();
+  world.store.setOutage(true);
+  await world.catalogue.remove('copy');
+  world.store.setOutage(false);
+  expect(await world.catalogue.find('copy')).toBeUndefined();
+  await world.close();
+});
+
 test('a clone of a clean local clone is made from the snapshot that it stands on', async () => {
   const world = await worldWithLocal();
   expect(await world.catalogue.clone('copy', 'far', {})).toMatchObject({ number: 1, source: { image: 'disk' } });
