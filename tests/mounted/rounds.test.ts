@@ -10,7 +10,7 @@ import { isAlive, must } from '../helpers/processes.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 
 /** `make torture` asks for a thousand. */
-const ROUNDS = Number(process.env['MOUNT_ROUNDS'] ?? 25);
+const ROUNDS = Number(process.env['MOUNT_ROUNDS'] ?? 50);
 
 cleanUpAfter('each');
 
