@@ -1,5 +1,6 @@
 /**
- * Stacks the layers of a mount: the one place that constructs them. Everything else gets what it needs as arguments.
+ * Stacks the layers of a mount: the one place that constructs them (and stack-views.ts what looks at them from outside). Everything
+ * else gets what it needs as arguments.
  *
  * From the ground up: store; repository (by its cached marker while the store is away); state directory and its lock; log;
  * driver, whose fence and plane feed the layers below the file system need; mirror; catalogue; tree. Then
@@ -18,11 +19,7 @@ import { chunkSource } from '../../lib/repository/chunk-source.js';
 import { openRepository } from '../../lib/repository/repository.js';
 import type { StoredRepository } from '../../lib/repository/stored-repository.js';
 import type { Driver } from '../fuse/driver.js';
-import { ReadTimes } from '../dashboard/read-times.js';
-import type { Dashboard } from '../dashboard/serve.js';
 import { clearStaleMount } from '../fuse/mount-table.js';
-import type { Metrics } from '../metrics/metrics.js';
-import { serveMetrics } from '../metrics/serve.js';
 import { currentBootId } from '../service/boot-id.js';
 import { EarlyLog } from '../service/early-log.js';
 import { closeAll, openMount, type Closer } from '../service/daemon.js';
@@ -35,14 +32,13 @@ import type { Registry } from '../service/registry.js';
 import type { MountSettings } from '../service/settings.js';
 import { LOG_NAME, refreshStateDirectory, type StateDirectory } from '../service/state-directory.js';
 import { lockState } from '../service/state-lock.js';
-import type { OutcomeHistory } from '../tree/outcomes.js';
 import { createTree } from '../tree/tree.js';
 import { controlCommands } from './control-commands.js';
 import { createDriver } from './driver.js';
 import { cacheDirectoryOf, chooseState, type ChosenState } from './mount-state.js';
+import { Views } from './stack-views.js';
 import { environmentWith } from './store-environment.js';
 import { stackStore, type StackedStore } from './store-stack.js';
-import { programVersion } from './version.js';
 
 /** How long the end waits for the store to take back locks: it must end also when the store is away. */
 const CLOSE_TIMEOUT_MS = 10_000;
@@ -79,7 +75,7 @@ export async function openMountFromSettings(
     keep('driver', { close: async () => driver.discard() });
     // Loads its first thread while the store answers.
     driver.warmUp();
-    const metrics = settings.metrics === null ? undefined : await loadMetrics();
+    const views = await Views.of(settings);
     const store = await stackStore(
       { url: settings.repository, endpoint: settings.endpoint ?? undefined },
       {
@@ -88,7 +84,7 @@ export async function openMountFromSettings(
         spareConnections: SPARE_CONNECTIONS,
         // The log lies in the state directory, which is known only when the store has said which repository it is.
         onRetry: (facts) => early.warn('The store did not answer; trying again.', facts),
-        onCall: metrics && ((call) => metrics.events.storeCall(call)),
+        onCall: views.onStoreCall,
       },
     );
     keep('store', store);
@@ -106,7 +102,7 @@ export async function openMountFromSettings(
     early.continueIn(log);
     succession?.opened(database, log.path);
     protectProcess(log);
-    const parts = { settings, registry, environment, supervised, succession, driver, store, chosen, database, metrics };
+    const parts = { settings, registry, environment, supervised, succession, driver, store, chosen, database, views };
     const { live, survivable, dashboard } = await mountLayers({ ...parts, log, opened, keep });
     return { live, degraded: chosen.repository === null, survivable, dashboard, log };
   } catch (error) {
@@ -129,7 +125,7 @@ interface Parts {
   readonly store: StackedStore;
   readonly chosen: ChosenState;
   readonly database: LocalDatabase;
-  readonly metrics: Metrics | undefined;
+  readonly views: Views;
   readonly log: LogFile;
   /** What is open, the last first. */
   readonly opened: Closer[];
@@ -138,7 +134,7 @@ interface Parts {
 
 async function mountLayers(parts: Parts): Promise<Pick<OpenedMount, 'live' | 'survivable' | 'dashboard'>> {
   const { settings, registry, environment, supervised, succession, driver, store, chosen, database } = parts;
-  const { metrics, log, opened, keep } = parts;
+  const { views, log, opened, keep } = parts;
   const state = await refreshStateDirectory(chosen.state, chosen.identity);
   const repository = await openForService(store, settings, chosen);
   if (supervised !== undefined && supervised.connection !== null) {
@@ -182,7 +178,6 @@ async function mountLayers(parts: Parts): Promise<Pick<OpenedMount, 'live' | 'su
   const flats = keep('flat files', await FlatFiles.open(join(cacheDirectory, 'flat')));
   keep('catalogue', { close: () => catalogue.close(CLOSE_TIMEOUT_MS) });
   const takesOver = supervised !== undefined && supervised.connection !== null;
-  const readTimes = new ReadTimes();
   const tree = await createTree({
     catalogue,
     database,
@@ -191,13 +186,7 @@ async function mountLayers(parts: Parts): Promise<Pick<OpenedMount, 'live' | 'su
     driver,
     store: store.counted,
     log,
-    observer: {
-      read: (durationMs) => {
-        metrics?.events.read(durationMs);
-        readTimes.add(durationMs);
-      },
-      command: (outcome) => metrics?.events.command(outcome),
-    },
+    observer: views.observer,
     options: {
       uid: settings.uid,
       gid: settings.gid,
@@ -206,31 +195,10 @@ async function mountLayers(parts: Parts): Promise<Pick<OpenedMount, 'live' | 'su
       identity: identityOf(settings, state, driver.name),
     },
   });
-  if (metrics !== undefined && settings.metrics !== null) {
-    const sources = {
-      version: programVersion(),
-      repository: settings.repository,
-      mountpoint: settings.mountpoint,
-      driver: driver.name,
-      startedMs: Date.now(),
-      catalogue,
-      mirror: () => mirror.statistics(),
-      driverStatistics: () => driver.statistics(),
-      runningCommands: () => tree.commands.runningCount(),
-      stateDirectory: state.path,
-      cacheDirectory,
-    };
-    keep('metrics', await serveMetrics({ address: settings.metrics, metrics, sources, takesOver, log }));
-  }
   const commands = controlCommands(tree);
-  let dashboard: Dashboard | undefined;
-  if (settings.dashboard !== null) {
-    const { serveDashboard } = await import('../dashboard/serve.js');
-    const activity = (): OutcomeHistory => tree.commands.history();
-    const shown = { identity: settings, catalogue, mirror, driver, activity, commands, readTimes };
-    const served = { address: settings.dashboard, stateDirectory: state.path, takesOver, log };
-    dashboard = keep('dashboard', await serveDashboard({ ...shown, ...served }));
-  }
+  const stateDirectory = state.path;
+  const viewed = { settings, catalogue, mirror, driver, tree, commands, stateDirectory, cacheDirectory, takesOver };
+  const dashboard = await views.serve({ ...viewed, log, keep });
   const closers = opened.splice(0); // from here on they are openMount's
   const live = await openMount({
     stack: {
@@ -248,13 +216,13 @@ async function mountLayers(parts: Parts): Promise<Pick<OpenedMount, 'live' | 'su
       noExec: settings.noExec,
       selinuxContext: settings.selinuxContext,
     },
-    stateDirectory: state.path,
+    stateDirectory,
     repository: { url: settings.repository, endpoint: settings.endpoint },
     supervisor: succession ?? null,
     registry,
     log,
   });
-  return { live, survivable: succession?.isSecured === true, dashboard: dashboard?.url ?? null };
+  return { live, survivable: succession?.isSecured === true, dashboard };
 }
 
 function identityOf(settings: MountSettings, state: StateDirectory, driver: string) {
@@ -287,9 +255,4 @@ function lookAhead(repository: StoredRepository, catalogue: Catalogue, settings:
   const asked = [catalogue.lookAhead()];
   if (!settings.readOnly) asked.push(repository.assertExclusivePuts());
   for (const question of asked) question.catch(() => undefined);
-}
-
-/** What it loads is large, and few mounts are asked for it. */
-async function loadMetrics(): Promise<Metrics> {
-  return new (await import('../metrics/metrics.js')).Metrics();
 }
