@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import type { Page } from 'playwright-core';
+import { accessibilityOf } from '../helpers/accessibility.js';
 import { openPage, type Watched } from '../helpers/browser.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { readRange } from '../helpers/contents.js';
@@ -174,6 +175,35 @@ describe('the dashboard', () => {
     expect([await groundOf(page), await groundOf(dark)]).toEqual(['rgb(244, 246, 248)', 'rgb(13, 17, 23)']);
     await dark.context().close();
   });
+
+  test.each(['light', 'dark'] as const)(
+    'axe-core finds nothing to object to in any view of the %s page',
+    async (theme) => {
+      const { page: looked } = await openPage({ colorScheme: theme });
+      const faults: Record<string, readonly string[]> = {};
+      const look = async (view: string): Promise<void> => {
+        const found = await accessibilityOf(looked);
+        expect(found.keptRules).toBeGreaterThan(10);
+        faults[view] = found.faults;
+      };
+      await looked.goto(new URL(url).origin);
+      await looked.getByRole('heading', { name: 'This page needs its token' }).waitFor();
+      await look('the question for the token');
+      await looked.goto(url);
+      await looked.getByRole('heading', { level: 1, name }).waitFor();
+      await looked.locator('#activity li').first().waitFor();
+      await look('an image');
+      await looked.getByRole('radio', { name: 'First reads' }).click();
+      await look('first reads');
+      await looked.getByRole('button', { name: 'Clone…' }).click();
+      await looked.getByLabel('Name of the new image').waitFor();
+      await look('a question');
+      expect(faults).toEqual({ 'the question for the token': [], 'an image': [], 'first reads': [], 'a question': [] });
+      await looked.evaluate("document.querySelector('dialog').append(document.createElement('button'))");
+      expect((await accessibilityOf(looked)).faults).toContainEqual(expect.stringMatching(/^button-name: /));
+      await looked.context().close();
+    },
+  );
 
   if (supports('taking over')) {
     test('an open page goes on when another daemon takes over', async () => {
