@@ -219,7 +219,7 @@ test('while an image is removed nobody can open it: what would be written is ref
   const removed = world.catalogue.remove('copy');
   await world.store.until(() => world.store.stalledCalls === 1);
   const head = (await (await world.catalogue.find('copy'))!.head())!;
-  expect(() => head.opened()).toThrow(expect.objectContaining({ code: 'STALE' }) as Error);
+  expect(() => head.opened()).toThrow(expect.objectContaining({ code: 'STALE' }) as unknown as Error);
   const opening = codeOf(head.openForWriting());
   world.store.releaseStalled();
   await removed;
