@@ -3,12 +3,13 @@ import { expect, test } from '@jest/globals';
 import { readdirSync } from 'node:fs';
 import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
+import { cleanUpAfter } from '../helpers/cleanup.js';
 import { guestImage } from '../helpers/guest.js';
+import { addKernelWords, insideDisk, PARTITION_OFFSET } from '../helpers/guest-disk.js';
 import { importFile } from '../helpers/images.js';
 import { startLibvirt } from '../helpers/libvirt.js';
 import { mountRepository } from '../helpers/mounts.js';
-import { must, run } from '../helpers/processes.js';
+import { must } from '../helpers/processes.js';
 import { mustLazydisk } from '../helpers/program.js';
 import { createRepository } from '../helpers/repositories.js';
 import { temporaryFolder } from '../helpers/temporary.js';
@@ -19,19 +20,6 @@ const COMMIT_FROZEN = resolve('examples/libvirt/commit-frozen.sh');
 const MAIN = resolve('dist/mount/cli/main.js');
 /** Filled by tests/tools/install-test-tools.sh. */
 const AGENT_PACKAGES = resolve('.cache/guest-agent');
-const PARTITION_OFFSET = 1024 * 1024;
-
-/** A file system of a raw image, mounted for the work. */
-async function inside(disk: string, options: string, work: (root: string) => Promise<void>): Promise<void> {
-  const root = temporaryFolder('loop');
-  await must('mount', ['-o', `loop,offset=${String(PARTITION_OFFSET)}${options}`, disk, root]);
-  const unmount = async (): Promise<void> => {
-    await run('umount', [root]);
-  };
-  undoLater(unmount);
-  await work(root);
-  await unmount();
-}
 
 /** The agent, a boot that stays up, and a file that is written without end. */
 async function prepare(root: string): Promise<void> {
@@ -42,8 +30,7 @@ async function prepare(root: string): Promise<void> {
     const unpack = 'dpkg-deb --fsys-tarfile "$0" | tar -x --keep-directory-symlink -C "$1"';
     await must('bash', ['-o', 'pipefail', '-c', unpack, join(AGENT_PACKAGES, file), root]);
   }
-  const bootLoader = join(root, 'boot/extlinux/extlinux.conf');
-  await writeFile(bootLoader, (await readFile(bootLoader, 'utf8')).replace('quiet', 'quiet guest.idle'));
+  await addKernelWords(root, 'guest.idle');
   const units = join(root, 'etc/systemd/system');
   await writeFile(
     join(units, 'busy.service'),
@@ -62,7 +49,7 @@ test('it boots as libvirt’s own user, is committed frozen while it writes, and
   const mounted = await mountRepository({ repository, options: ['--allow-other'] });
   await mustLazydisk(['clone', mounted.mountpoint, 'debian-12', 'vm-01'], { env: repository.env });
   const disk = mounted.path('vm-01');
-  await inside(disk, '', prepare);
+  await insideDisk(disk, prepare);
 
   const libvirt = await startLibvirt();
   const folder = temporaryFolder('domain');

@@ -25,16 +25,33 @@ export interface GuestRun {
   readonly ended: Promise<string>;
 }
 
+/** What a guest's machine has beside its disk, and what a restart of it does. */
+export interface Machine {
+  readonly memoryMib: number;
+  /** `user`: this host is 10.0.2.2, its loopback included. */
+  readonly network: 'none' | 'user';
+  readonly atReboot: 'end' | 'boot again';
+  /** A raw file that it sees read-only as /dev/vdb. */
+  readonly secondDisk?: string;
+}
+
+const SMALL: Machine = { memoryMib: 512, network: 'none', atReboot: 'end' };
+
 /** Boots from a disk as our recipes say. Each read of the disk is logged to `readLog`. */
-export function bootGuest(disk: string, readLog: string): GuestRun {
+export function bootGuest(disk: string, readLog: string, machine: Machine = SMALL): GuestRun {
   const monitor = `${readLog}.monitor`;
   const drive = [
     `file=${disk}`,
     ...['format=raw', 'if=virtio', 'cache=none', 'aio=native', 'discard=unmap', 'rerror=stop', 'werror=stop'],
   ];
   const qemu = start('qemu-system-x86_64', [
-    ...['-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', '512', '-nographic', '-no-reboot', '-nic', 'none'],
+    ...['-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', String(machine.memoryMib), '-nographic'],
+    ...(machine.atReboot === 'end' ? ['-no-reboot'] : []),
+    ...['-nic', machine.network === 'user' ? 'user,model=virtio-net-pci' : 'none'],
     ...['-drive', drive.join(','), '-qmp', `unix:${monitor},server=on,wait=off`],
+    ...(machine.secondDisk === undefined
+      ? []
+      : ['-drive', `file=${machine.secondDisk},format=raw,if=virtio,readonly=on`]),
     ...['-trace', 'enable=blk_co_preadv', '-D', readLog],
   ]);
   let over = false;
