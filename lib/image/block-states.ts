@@ -7,7 +7,7 @@
  *
  * The arrays are replaced when they grow, behind the gate; so a plane that was made before is no longer good.
  */
-import { BELOW, STATES_PER_FLAG } from './plane.js';
+import { STATES_PER_FLAG } from './plane.js';
 
 type SharedBytes = Uint8Array<SharedArrayBuffer>;
 
@@ -54,9 +54,14 @@ export class BlockStates {
   grow(capacityBlocks: number): void {
     if (capacityBlocks <= this.capacityBlocks) return;
     const capacity = wholeGroups(Math.max(capacityBlocks, Math.min(this.capacityBlocks * 2, MAX_CAPACITY_BLOCKS)));
-    this.states = copyInto(this.states, sharedBytes(capacity));
-    this.changed = copyInto(this.changed, sharedBytes(capacity / STATES_PER_FLAG));
-    this.touched = copyInto(this.touched, sharedBytes(capacity / STATES_PER_FLAG));
+    // Only what was touched: the rest stays memory that nobody has touched.
+    const states = sharedBytes(capacity);
+    this.forEachTouchedGroup((first, end) => {
+      states.set(this.states.subarray(first, end), first);
+    });
+    this.states = states;
+    this.changed = longer(this.changed, capacity / STATES_PER_FLAG);
+    this.touched = longer(this.touched, capacity / STATES_PER_FLAG);
   }
 
   /** Whether every block is `below`. */
@@ -121,13 +126,10 @@ function sharedBytes(length: number): SharedBytes {
   return new Uint8Array(new SharedArrayBuffer(length));
 }
 
-/** Copies only what is not `below`: untouched memory stays untouched. */
-function copyInto<T extends Uint8Array>(from: Uint8Array, to: T): T {
-  for (let at = 0; at < from.length; at += STATES_PER_FLAG) {
-    const stretch = from.subarray(at, at + STATES_PER_FLAG);
-    if (stretch.some((value) => value !== BELOW)) to.set(stretch, at);
-  }
-  return to;
+function longer(bytes: Uint8Array, length: number): SharedBytes {
+  const longer = sharedBytes(length);
+  longer.set(bytes);
+  return longer;
 }
 
 function wholeGroups(blocks: number): number {
