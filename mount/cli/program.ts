@@ -69,6 +69,7 @@ function common({ version, verbs }: ProgramOptions, words: readonly string[]): A
     )
     .parserConfiguration(PARSER)
     .options(COMMON_OPTIONS)
+    .requiresArg(['endpoint', 'timeout'])
     .demandCommand(1, 'Say what to do: lazydisk VERB …')
     .strict()
     .version(version)

@@ -63,6 +63,13 @@ export function factsOf(verbs: readonly Verb[]): VerbFacts[] {
   });
 }
 
+/** Names of the options that a verb declares and that take a value. */
+export function optionsWithValue(command: string, declare: (own: Argv<CommonOptions>) => unknown): string[] {
+  return recordVerb(command, '', declare)
+    .options.filter(({ takesValue }) => takesValue)
+    .map(({ name }) => name);
+}
+
 /** An option as it is declared to yargs. */
 export function optionOf(name: string, declared: Options): Option {
   const { type, describe, choices = [] } = declared;
@@ -103,6 +110,7 @@ function recordVerb(command: string, summary: string, declare: (own: Argv<Common
     parserConfiguration: () => recorder,
     conflicts: () => recorder,
     implies: () => recorder,
+    requiresArg: () => recorder,
     check: () => recorder,
   };
   declare(recorder as unknown as Argv<CommonOptions>);

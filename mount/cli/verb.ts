@@ -11,6 +11,7 @@ import type { Registry } from '../service/registry.js';
 import { EXIT_STATUS_HELP } from './exit-status.js';
 import type { Output } from './output.js';
 import { parseRate } from './sizes.js';
+import { optionsWithValue } from './verb-facts.js';
 
 /** What declarations are made of, for others that read them (mount/reference). */
 export type { Argv, Options, PositionalOptions } from 'yargs';
@@ -67,7 +68,9 @@ export function defineVerb<Options extends CommonOptions>(verb: VerbDefinition<O
       verb.summary,
       (own: Argv<CommonOptions>) => {
         for (const [commandLine, meaning] of verb.examples) own.example(`$0 ${commandLine}`, meaning);
-        return verb.options(own).epilogue(EXIT_STATUS_HELP);
+        const declared = verb.options(own).epilogue(EXIT_STATUS_HELP);
+        // Else yargs takes an option that stands without its value for one that was not given.
+        return declared.requiresArg(optionsWithValue(verb.command, verb.options));
       },
       (options) => {
         throw new ChosenVerb(() => verb.run(withDashes(options), contextOf(options)));

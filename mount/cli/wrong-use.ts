@@ -37,7 +37,7 @@ export function wrongUse(complaint: Complaint, verbs: readonly VerbFacts[], comm
     missingArguments(message, verb) ??
     unknownWord(complaint, verb, common) ??
     wrongChoice(message, verb) ??
-    missingValue(message) ??
+    missingValue(message, verb) ??
     bothGiven(message, verb) ??
     sentence(message);
   return new LazydiskError('USAGE', text);
@@ -93,9 +93,11 @@ function wrongChoice(message: string, verb: VerbFacts): string | undefined {
   return `${inUsage(taker, verb)} is ${words}${instead}.`;
 }
 
-function missingValue(message: string): string | undefined {
-  const option = /^Not enough arguments following: (\S+)/.exec(message)?.[1];
-  return option === undefined ? undefined : `--${option} needs a value.`;
+function missingValue(message: string, verb: VerbFacts): string | undefined {
+  const name = /^Not enough arguments following: (\S+)/.exec(message)?.[1];
+  if (name === undefined) return undefined;
+  const choices = verb.options.find((option) => option.name === name)?.choices ?? [];
+  return choices.length === 0 ? `--${name} needs a value.` : `--${name} is ${list(choices, 'or')}.`;
 }
 
 function bothGiven(message: string, verb: VerbFacts): string | undefined {
