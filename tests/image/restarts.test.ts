@@ -1,6 +1,6 @@
 /** What a kill, a full disk or a race at an awkward moment leaves behind: nothing that was acknowledged is lost by it. */
 import { expect, jest, test } from '@jest/globals';
-import { closeSync, openSync, readdirSync, readlinkSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { Head } from '../../lib/image/api.js';
@@ -8,6 +8,7 @@ import { Layer } from '../../lib/image/layer.js';
 import type { Plane, PlaneFeed } from '../../lib/image/plane.js';
 import { serveRead, serveWrite } from '../../lib/image/serve.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
+import { descriptorsUnder } from '../helpers/descriptors.js';
 import { CHUNK, codeOf, ImageWorld, shut, withImage } from '../helpers/image-world.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 
@@ -210,21 +211,8 @@ test('a layer that could not be made leaves neither files nor open descriptors b
   const directory = temporaryFolder('layers');
   await expect(Layer.create(directory, 'c'.repeat(32), 2 ** 52)).rejects.toThrow(RangeError);
   expect(readdirSync(directory)).toEqual([]);
-  // Others of this process open and close theirs all the time: only those of this folder count, removed files included.
   expect(descriptorsUnder(directory)).toEqual([]);
 });
-
-/** Where the descriptors of this process that lie in a folder point to. */
-function descriptorsUnder(directory: string): string[] {
-  return readdirSync('/proc/self/fd').flatMap((descriptor) => {
-    try {
-      const target = readlinkSync(`/proc/self/fd/${descriptor}`);
-      return target.startsWith(directory) ? [target] : [];
-    } catch {
-      return []; // closed meanwhile
-    }
-  });
-}
 
 test('the allocated size of a disk is estimated when the store does not answer', async () => {
   const first = await ImageWorld.open(temporaryFolder('one'));
