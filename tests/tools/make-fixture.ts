@@ -59,7 +59,7 @@ export async function makeFixture(folder: string, compression: Codec): Promise<F
   const snapshots: FixtureSnapshot[] = [];
   const publish = async (image: string, label: string, bytes: Buffer) => {
     const source = { kind: 'stream', stream: Readable.from([bytes]) } as const;
-    const made = await importImage(repository, { source, image, label, known });
+    const made = await importImage(repository, { source, image, label, known, format: 'raw' });
     const { number, sizeBytes, allocatedBytes } = made;
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     snapshots.push({ image, number, sizeBytes, allocatedBytes, label, sha256 });
