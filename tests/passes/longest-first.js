@@ -7,7 +7,6 @@ import { join, relative } from 'node:path';
 
 /** Seconds on two cores, from a log of `make test`; a wrong one costs some idling, no more. */
 const SECONDS = {
-  'guest/host': 150,
   'guest/libvirt': 120,
   'guest/guest': 110,
   'image/threads': 75,

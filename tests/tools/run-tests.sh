@@ -3,8 +3,8 @@
 #
 # Order: what is cheap and breaks often first; then every test file in every pass (tests/passes/jest.config.js), as many at
 # once as there are cores. One S3 server (Ceph RADOS Gateway) serves the whole run and is stopped at its end, whatever happened.
-#   ONLY=unit|mounted|masked|native|guest|torture   only this pass (checks are left out too); torture runs only then
-#   JOBS=1   how many test files at once
+#   ONLY=unit|mounted|masked|native|guest|host|torture   only this pass (checks are left out too); host and torture run only then
+#   JOBS=1   how many test files at once (default: as many as there are cores, at most 4)
 #   LAZYDISK_TEST_S3_ENDPOINT   a server that runs already, with LAZYDISK_TEST_S3_ACCESS_KEY and _SECRET_KEY: it is used instead;
 #                               _DIRECTORY, if start-s3.sh has started it: then its keys can be changed
 set -uo pipefail
@@ -79,7 +79,7 @@ wants() { [ "${ONLY:-$1}" = "$1" ]; }
 # Before the tests, since several boot from it at once; beside the checks, since it mostly waits for packages.
 guest=.cache/guest/guest.raw
 image=
-if wants guest && [ ! "$guest" -nt tests/tools/make-guest.sh ]; then
+if { wants guest || wants host; } && [ ! "$guest" -nt tests/tools/make-guest.sh ]; then
   tests/tools/make-guest.sh "$guest" &
   image=$!
 fi
@@ -114,6 +114,7 @@ if [ "${ONLY:-}" = torture ]; then
   MOUNT_ROUNDS=1000 jest "a thousand mounts" --runInBand "$root/tests/mounted/rounds.test.ts"
 else
   passes=(unit mounted masked native guest)
-  jest "tests" -c tests/passes/jest.config.js -w "${JOBS:-$(nproc)}" --selectProjects ${ONLY:-"${passes[@]}"}
+  cores=$(nproc)
+  jest "tests" -c tests/passes/jest.config.js -w "${JOBS:-$((cores < 4 ? cores : 4))}" --selectProjects ${ONLY:-"${passes[@]}"}
 fi
 exit 0
