@@ -28,10 +28,8 @@ export function controlCommands({
       if (known !== undefined) return Promise.resolve(known);
       throw new LazydiskError('NOT_FOUND', `There is no command ${id}, or it ended long ago.`, { facts: { id } });
     },
-    clone: async (image, newImage, { number, commit, local }) =>
-      resultOf<CloneOutcome>(
-        await commands.clone(image, number, newImage, { commit: commit ?? false, local: local ?? false }),
-      ),
+    clone: async (image, newImage, { number, ...wish }) =>
+      resultOf<CloneOutcome>(await commands.clone(image, number, newImage, wish)),
     revert: async (image, number) => {
       throwIfFailed(await commands.revert(image, number));
     },

@@ -5,6 +5,7 @@ import { readRange } from '../helpers/contents.js';
 import { commit, KIB, MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountAgain, mountRepository } from '../helpers/mounts.js';
 import { must } from '../helpers/processes.js';
+import { mustLazydisk } from '../helpers/program.js';
 
 describe('the size of a head', () => {
   cleanUpAfter('each');
@@ -70,5 +71,19 @@ describe('the size of a head', () => {
     expect((await stat(mounted.path('huge', '1.raw'))).size).toBe(1024 ** 4);
     const written = await readRange(mounted.path('huge', '1.raw'), 900 * 1024 ** 3, 64 * KIB);
     expect(written.every((byte) => byte === 9)).toBe(true);
+  });
+
+  // S94
+  test('a clone that the mount makes is as large as --size says, in the store and on this host only', async () => {
+    const { repository, name, original, sizeBytes } = await repositoryWithImage();
+    const mounted = await mountRepository({ repository });
+    for (const [clone, ...more] of [['stored'], ['scratch', '--local']] as const) {
+      const words = ['clone', mounted.mountpoint, name, clone, '--size', '64M', ...more];
+      await mustLazydisk(words, { env: repository.env });
+      expect((await stat(mounted.path(clone))).size).toBe(64 * MIB);
+      const expected = Buffer.alloc(64 * MIB);
+      (await readRange(original, 0, sizeBytes)).copy(expected);
+      expect(expected.equals(await readRange(mounted.path(clone), 0, expected.length))).toBe(true);
+    }
   });
 });
