@@ -7,6 +7,7 @@
  */
 import { randomId } from '../format/checksums.js';
 import { assertImageName } from '../format/keys.js';
+import type { Repository } from '../repository/api.js';
 import { imageExists } from '../repository/clone.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import { startStopwatch } from '../util/stopwatch.js';
@@ -48,8 +49,7 @@ async function saveAs(
   const { signal } = options;
   const { image } = head.record;
   const startMs = performance.now();
-  const target = await repository.listImage(newName, signal);
-  if (target.snapshots.length > 0 || target.writer !== null) throw imageExists(newName);
+  await freeNumber(repository, newName, signal);
   await repository.assertExclusivePuts(signal);
   const commitId = randomId();
   const { frozen, pauseMs, isNow } = await head.freeze(commitId, MAX_LAYERS_TO_SAVE);
@@ -65,10 +65,14 @@ async function saveAs(
   const { written, dirtyChunks } = await upload(head, view, frozen, parts, signal);
   parts.onStep('uploaded');
   const { chunkSizeBytes } = view.plane;
-  const made = { imageId: randomId(), number: target.nextNumber, commitId, label: options.label };
-  const record = recordOf(head, view, written, parts, made);
   const sourceAgeMs = startStopwatch();
-  await assertBaseLives(head.record, await repository.listImage(image, signal), repository, signal);
+  // The upload may have taken a day, in which the name may have come and gone, and a number with it.
+  const [number] = await Promise.all([
+    freeNumber(repository, newName, signal),
+    repository.summarizeImage(image, signal).then((own) => assertBaseLives(head.record, own, repository, signal)),
+  ]);
+  const made = { imageId: randomId(), number, commitId, label: options.label };
+  const record = recordOf(head, view, written, parts, made);
   const evidence = { number: 'listed', confirm: written.confirm, sourceAgeMs } as const;
   try {
     await repository.publishRecord(newName, record, signal, evidence);
@@ -86,4 +90,11 @@ async function saveAs(
     pauseMs,
     durationMs: performance.now() - startMs,
   };
+}
+
+/** The first number of an image that is not there. EXISTS. */
+async function freeNumber(repository: Repository, image: string, signal: AbortSignal | undefined): Promise<number> {
+  const { snapshots, hasLock, nextNumber } = await repository.summarizeImage(image, signal);
+  if (snapshots.length > 0 || hasLock) throw imageExists(image);
+  return nextNumber;
 }

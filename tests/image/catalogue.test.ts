@@ -2,6 +2,7 @@
 import { expect, test } from '@jest/globals';
 
 import type { Disk } from '../../lib/image/api.js';
+import { cloneSnapshot } from '../../lib/repository/clone.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { CHUNK, codeOf, ImageWorld, shut, withImage } from '../helpers/image-world.js';
 import { temporaryFolder } from '../helpers/temporary.js';
@@ -185,6 +186,24 @@ test('a foreign snapshot in the way of a commit is a conflict in which nobody lo
   expect((await reverted.read(4096, 1))[0]).toBe(6);
   await reverted.write(0, Buffer.alloc(4096, 9));
   expect(await image.commit({})).toMatchObject({ number: 3 });
+  await world.close();
+});
+
+// S51
+test('commit --as takes no number that came and went during its upload', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(4096, 5));
+  world.store.inject({ kind: 'stall' }, { operation: 'put', key: /^segments/ });
+  const saving = (await world.catalogue.find('disk'))!.commit({ as: 'saved' });
+  await world.store.until(() => world.store.stalledCalls === 1);
+  const { repository } = world;
+  const other = await cloneSnapshot(repository, { from: 'disk', number: 1, to: 'saved', writerId: 'b'.repeat(32) });
+  await repository.deleteSnapshot('saved', other.number);
+  world.store.releaseStalled();
+  expect(await saving).toMatchObject({ image: 'saved', number: 2 });
+  expect(await repository.listImage('saved')).toMatchObject({ snapshots: [{ number: 2 }], deleted: [1] });
   await world.close();
 });
 
