@@ -11,30 +11,40 @@ export interface CollectionFacts {
   /** What was in the store before the marking began. */
   readonly segments: readonly SegmentId[];
   readonly isReached: (segment: SegmentId) => boolean;
+  /** Reached until now, by a deleted snapshot that this run gives up: somebody may be bringing it back in this moment. */
+  readonly isParting: (segment: SegmentId) => boolean;
 }
 
 /** Every segment is in exactly one of the four. */
 export interface CollectionPlan {
   readonly keep: readonly SegmentId[];
-  /** Dead and in no list: goes into a new one. */
+  /** Dead and in no list, or only parting, whatever lists name it since before it was in use: goes into a new one. */
   readonly condemn: readonly SegmentId[];
   /** Dead and in a list whose grace runs. */
   readonly wait: readonly SegmentId[];
-  /** Dead, and found dead before a list's grace began. */
+  /** Dead, and found dead before the grace of every list that names it began. */
   readonly remove: readonly SegmentId[];
   /** Lists whose grace is over, by key: settled when what is to be removed has gone. */
   readonly settled: readonly string[];
 }
 
-export function planCollection({ nowMs, graceMs, lists, segments, isReached }: CollectionFacts): CollectionPlan {
+export function planCollection({
+  nowMs,
+  graceMs,
+  lists,
+  segments,
+  isReached,
+  isParting,
+}: CollectionFacts): CollectionPlan {
   const isRipe = (list: Condemnation): boolean => list.sinceMs + Math.max(list.graceMs, graceMs) <= nowMs;
-  const ripe = lists.filter(isRipe);
   const plan = { keep: [], condemn: [], wait: [], remove: [] } satisfies Record<string, SegmentId[]>;
   const fateOf = (segment: SegmentId): keyof typeof plan => {
     if (isReached(segment)) return 'keep';
-    if (ripe.some((list) => condemns(list, segment))) return 'remove';
-    return lists.some((list) => condemns(list, segment)) ? 'wait' : 'condemn';
+    if (isParting(segment)) return 'condemn';
+    const naming = lists.filter((list) => condemns(list, segment));
+    if (naming.length === 0) return 'condemn';
+    return naming.every(isRipe) ? 'remove' : 'wait';
   };
   for (const segment of segments) (plan[fateOf(segment)] as SegmentId[]).push(segment);
-  return { ...plan, settled: ripe.map(({ key }) => key) };
+  return { ...plan, settled: lists.filter(isRipe).map(({ key }) => key) };
 }

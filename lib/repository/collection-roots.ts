@@ -20,6 +20,8 @@ const PARALLEL_READS = 16;
 export interface ExpiredTombstone {
   readonly image: string;
   readonly number: number;
+  /** When it was put, by the store's clock. */
+  readonly sinceMs: number;
 }
 
 export interface Roots {
@@ -63,7 +65,7 @@ export async function readRoots(
     const kept = new Set([lock?.base?.number, ...tagged.map(({ number }) => number)]);
     const reading = [...living].map((number) => queue.add(() => keepLiving(image, number)));
     for (const { number, sinceMs } of deleted.filter(({ number }) => !living.has(number))) {
-      if (!kept.has(number) && sinceMs + times.graceMs <= times.nowMs) expired.push({ image, number });
+      if (!kept.has(number) && sinceMs + times.graceMs <= times.nowMs) expired.push({ image, number, sinceMs });
       else reading.push(queue.add(() => keepDeleted(image, number)));
     }
     await Promise.all(reading);

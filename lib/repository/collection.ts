@@ -11,8 +11,10 @@
  *   look      the store's time, then the lists, the segments, and the roots
  *   mark      what the roots lead to; then the roots are read once more, and what is new is marked: of a snapshot that was
  *             deleted and cloned while the first listing went by, the second one sees the tombstone or the clone
- *   finalise  tombstones whose grace was over in both readings lose their records: they can't be undone any more
+ *   part      what only tombstones lead to whose grace was over in both readings is marked apart: it goes into a new list
+ *             whatever older ones say, since one may have named it before it was in use, and an undelete may be under way
  *   condemn   new lists
+ *   finalise  those tombstones lose their records: they can't be undone any more
  *   remove    segments that are ripe; then the lists that named them, so that no list goes before its dead
  */
 import PQueue from 'p-queue';
@@ -26,7 +28,7 @@ import type { Repository } from './api.js';
 import { planCollection, type CollectionPlan } from './collection-plan.js';
 import { readRoots, type ExpiredTombstone } from './collection-roots.js';
 import { readCondemnations } from './condemned.js';
-import { finaliseTombstone } from './deletion.js';
+import { finaliseTombstone, lookInto, type HoldingTombstone } from './deletion.js';
 import { Reachable } from './reachable.js';
 import { serverTimeMs } from './server-time.js';
 import { StoredTrees } from './trees.js';
@@ -88,12 +90,15 @@ class Collection {
   readonly #repository: Repository;
   readonly #options: CollectionOptions & { readonly graceMs: number };
   readonly #reachable: Reachable;
+  readonly #parting: Reachable;
   #removedSegments = 0;
 
   constructor(repository: Repository, options: CollectionOptions & { readonly graceMs: number }) {
     this.#repository = repository;
     this.#options = options;
-    this.#reachable = new Reachable(new StoredTrees(repository.store));
+    const trees = new StoredTrees(repository.store);
+    this.#reachable = new Reachable(trees);
+    this.#parting = new Reachable(trees, this.#reachable);
   }
 
   async run(): Promise<CollectionReport> {
@@ -102,13 +107,14 @@ class Collection {
     const nowMs = dryRun ? Date.now() : await serverTimeMs(store, signal);
     const lists = await refusingDamage(() => readCondemnations(store, 'refuse', signal));
     const sizes = await this.#segmentSizes();
-    const expired = await refusingDamage(() => this.#mark(nowMs));
+    const expired = await this.#part(await refusingDamage(() => this.#mark(nowMs)));
     const plan = planCollection({
       nowMs,
       graceMs,
       lists,
       segments: [...sizes.keys()],
       isReached: (segment) => this.#reachable.useOf(segment) !== undefined,
+      isParting: (segment) => this.#parting.useOf(segment) !== undefined,
     });
     const finalisedTombstones = dryRun ? 0 : await this.#act(plan, expired, nowMs);
     return { dryRun, graceMs, ...this.#totals(plan, sizes), finalisedTombstones };
@@ -143,16 +149,27 @@ class Collection {
     return expired;
   }
 
+  /** Marks what only these tombstones lead to. Resolves to those that hold anything. */
+  async #part(expired: readonly ExpiredTombstone[]): Promise<HoldingTombstone[]> {
+    const { signal } = this.#options;
+    const looks = await atOnce(expired, (tombstone) => lookInto(this.#repository.store, tombstone, signal));
+    const holding = looks.filter((tombstone) => tombstone !== undefined);
+    for (const { record } of holding) {
+      if (record !== null) await this.#parting.add(record, signal).catch(ignoringDamage);
+    }
+    return holding;
+  }
+
   /** Resolves to how many tombstones lost their records. */
-  async #act(plan: CollectionPlan, expired: readonly ExpiredTombstone[], nowMs: number): Promise<number> {
+  async #act(plan: CollectionPlan, expired: readonly HoldingTombstone[], nowMs: number): Promise<number> {
     const { graceMs, signal } = this.#options;
     const { store } = this.#repository;
-    const finalised = await atOnce(expired, ({ image, number }) => finaliseTombstone(store, image, number, signal));
     for (let at = 0; at < plan.condemn.length; at += MAX_CONDEMNED_SEGMENTS) {
       const key = condemnedKey(randomId());
       const segments = plan.condemn.slice(at, at + MAX_CONDEMNED_SEGMENTS);
       await store.put(key, encodeCondemnedList({ formatVersion: 1, requires: [], graceMs, segments }, key), { signal });
     }
+    const finalised = await atOnce(expired, (tombstone) => finaliseTombstone(store, tombstone, signal));
     await atOnce(plan.remove, async (segment) => {
       await store.delete(segmentKey(segment), { signal });
       this.#removedSegments++;
@@ -198,12 +215,17 @@ function nameOf({ image, number }: ExpiredTombstone): string {
   return `${image}@${number}`;
 }
 
+/** For what is given up anyway: nobody could bring back a whole disk from it. */
+function ignoringDamage(error: unknown): void {
+  if (!isDamage(error)) throw error;
+}
+
 /** What can't be read may refer to anything. */
 async function refusingDamage<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
-    if (!hasCode(error, 'DAMAGED', 'UNSUPPORTED', 'NOT_FOUND') || error.facts['bucket'] !== undefined) throw error;
+    if (!isDamage(error)) throw error;
     const code = error.code === 'NOT_FOUND' ? 'DAMAGED' : error.code;
     throw new LazydiskError(
       code,
@@ -223,4 +245,8 @@ async function atOnce<Item, Result>(
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
+}
+
+function isDamage(error: unknown): error is LazydiskError {
+  return hasCode(error, 'DAMAGED', 'UNSUPPORTED', 'NOT_FOUND') && error.facts['bucket'] === undefined;
 }

@@ -67,21 +67,46 @@ export async function deletedRecord(
   throw new LazydiskError('NOT_FOUND', `${image}@${number} ${why}.`, { facts: { image, number } });
 }
 
-/** Takes the record out of a tombstone whose grace is over. Resolves to whether there was anything in it. */
+/** A tombstone whose grace is over and that still holds something. */
+export interface HoldingTombstone {
+  readonly image: string;
+  readonly number: number;
+  /** When it was put, by the store's clock. */
+  readonly sinceMs: number;
+  readonly timeMs: number;
+  /** null: what it holds can't be read. */
+  readonly record: SnapshotRecord | null;
+}
+
+/** Looks into a tombstone; undefined: it holds nothing. */
+export async function lookInto(
+  store: ObjectStore,
+  where: Pick<HoldingTombstone, 'image' | 'number' | 'sinceMs'>,
+  signal?: AbortSignal,
+): Promise<HoldingTombstone | undefined> {
+  try {
+    const tombstone = await readTombstone(store, where.image, where.number, signal);
+    if (tombstone === null || (tombstone.record === null && tombstone.unreadable === undefined)) return undefined;
+    return { ...where, timeMs: tombstone.timeMs, record: tombstone.record };
+  } catch (error) {
+    if (hasCode(error, 'DAMAGED', 'UNSUPPORTED')) return { ...where, timeMs: 0, record: null };
+    throw error;
+  }
+}
+
+/**
+ * Takes out what a tombstone holds; resolves to whether it did. One that has been put anew since it was listed is of another
+ * deletion, whose grace has just begun.
+ */
 export async function finaliseTombstone(
   store: ObjectStore,
-  image: string,
-  number: number,
+  { image, number, sinceMs, timeMs }: Omit<HoldingTombstone, 'record'>,
   signal?: AbortSignal,
 ): Promise<boolean> {
   const key = tombstoneKey(image, number);
-  const tombstone = await readTombstone(store, image, number, signal).catch((error: unknown) => {
-    if (hasCode(error, 'DAMAGED', 'UNSUPPORTED')) return undefined; // whatever it held, its time is over
-    throw error;
-  });
-  if (tombstone === null) return false;
-  if (tombstone?.record === null && tombstone.unreadable === undefined) return false;
-  const final: Tombstone = { formatVersion: 1, number, timeMs: tombstone?.timeMs ?? 0, record: null };
+  const { objects } = await store.list(key, { signal });
+  if (!objects.some((object) => object.key === key && object.modifiedMs === sinceMs)) return false;
+  const final: Tombstone = { formatVersion: 1, number, timeMs, record: null };
   await store.put(key, encodeTombstone(final, key), { signal });
   return true;
 }

@@ -18,7 +18,11 @@ export class Reachable {
   readonly #uses = new Map<SegmentId, SegmentUse>();
   readonly #visited = new Set<NodeId>();
 
-  constructor(private readonly trees: TreeReader) {}
+  /** `beside`: what it has marked is not marked here again. */
+  constructor(
+    private readonly trees: TreeReader,
+    private readonly beside?: Reachable,
+  ) {}
 
   /** undefined: nothing leads to the segment. */
   useOf(segment: SegmentId): SegmentUse | undefined {
@@ -30,6 +34,10 @@ export class Reachable {
     return this.#visited.size;
   }
 
+  hasVisited(node: NodeId): boolean {
+    return this.#visited.has(node);
+  }
+
   /** Marks all that a tree leads to. DAMAGED, UNSUPPORTED, NOT_FOUND: it can't be known what that is. */
   async add(tree: TreeShape, signal?: AbortSignal): Promise<void> {
     if (tree.root === null) return;
@@ -38,7 +46,7 @@ export class Reachable {
 
   async #visit(reference: NodeReference, level: number, signal: AbortSignal | undefined): Promise<void> {
     this.#mark(reference);
-    if (this.#visited.has(reference.id)) return;
+    if (this.#visited.has(reference.id) || this.beside?.hasVisited(reference.id) === true) return;
     this.#visited.add(reference.id);
     const node = await this.trees.node(reference, signal);
     if (node.level !== level) {

@@ -10,7 +10,7 @@ import { StoredRepository } from '../../lib/repository/stored-repository.js';
 import { verifyRepository } from '../../lib/repository/verify.js';
 import { MemoryStore } from '../../lib/store/memory-store.js';
 import { FaultyStore } from '../helpers/faulty-store.js';
-import { CHUNK, keysOf, lockOf, publish, readBack } from './worlds.js';
+import { CHUNK, keysOf, lockOf, publish, readBack, recordOf, writeTree } from './worlds.js';
 
 const HOUR = 60 * 60 * 1000;
 const DAY = 24 * HOUR;
@@ -321,6 +321,42 @@ describe('undeleting', () => {
     await expect(repository.undeleteSnapshot('disk', 1)).rejects.toMatchObject({ code: 'CONFLICT' });
   });
 
+  test('while a collection finds the grace over keeps what was on a list already when it was published', async () => {
+    const sizeBytes = CHUNK;
+    const written = await writeTree(repository, new Map([[0, 1]]), { sizeBytes });
+    await collectRepository(repository);
+    const { root, allocatedBytes, requires } = written;
+    const record = recordOf({ sizeBytes, root, allocatedBytes, requires });
+    await repository.publishRecord('disk', record, undefined, { confirm: written.confirm });
+    await repository.deleteSnapshot('disk', 1);
+    nowMs += DEFAULT_GRACE_MS;
+    store.inject({ kind: 'stall' }, { operation: 'put', key: tombstoneKey('disk', 1) });
+    const collecting = collectRepository(repository);
+    await store.until(() => store.stalledCalls === 1);
+    await repository.undeleteSnapshot('disk', 1);
+    store.releaseStalled();
+    expect(await collecting).toMatchObject({ removed: { segments: 0 }, condemned: { segments: 2 } });
+    expect(await readBack(repository, record, [1])).toEqual(new Map([[0, 1]]));
+    nowMs += DEFAULT_GRACE_MS;
+    expect(await collectRepository(repository)).toMatchObject({ removed: { segments: 0 }, living: { segments: 2 } });
+    expect((await verifyRepository(repository)).damages).toEqual([]);
+  });
+
+  test('and deleting again while a collection finds the first grace over begins another one', async () => {
+    const record = await publish(repository, 'disk', new Map([[0, 1]]), CHUNK);
+    await repository.deleteSnapshot('disk', 1);
+    nowMs += DEFAULT_GRACE_MS;
+    store.inject({ kind: 'stall' }, { operation: 'get', key: tombstoneKey('disk', 1) });
+    const collecting = collectRepository(repository);
+    await store.until(() => store.stalledCalls === 1);
+    nowMs += 1000;
+    await repository.undeleteSnapshot('disk', 1);
+    await repository.deleteSnapshot('disk', 1);
+    store.releaseStalled();
+    expect(await collecting).toMatchObject({ finalisedTombstones: 0 });
+    expect(await repository.undeleteSnapshot('disk', 1)).toEqual(record);
+  });
+
   test('of a record that was damaged when it was deleted is refused', async () => {
     await memory.put(snapshotKey('disk', 1), Buffer.from('{'));
     await repository.deleteSnapshot('disk', 1);
@@ -339,15 +375,16 @@ describe('the plan', () => {
     const plan = planCollection({
       nowMs: 100,
       graceMs: 10,
-      lists: [list('old', 90, 'dead', 'revived', 'gone'), list('new', 91, 'fresh', 'dead')],
-      segments: ['alive', 'dead', 'fresh', 'revived', 'unseen'],
+      lists: [list('old', 90, 'dead', 'revived', 'gone', 'again', 'parting'), list('new', 91, 'fresh', 'again')],
+      segments: ['alive', 'dead', 'fresh', 'again', 'revived', 'unseen', 'parting'],
       isReached: (segment) => segment === 'alive' || segment === 'revived',
+      isParting: (segment) => segment === 'parting' || segment === 'alive',
     });
     expect(plan).toEqual({
       keep: ['alive', 'revived'],
       remove: ['dead'],
-      wait: ['fresh'],
-      condemn: ['unseen'],
+      wait: ['fresh', 'again'],
+      condemn: ['unseen', 'parting'],
       settled: ['old'],
     });
   });
