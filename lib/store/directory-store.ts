@@ -22,7 +22,7 @@ import { checkRange, keyExists, noSuchKey, rangePastEnd, throwIfAborted } from '
 import { directoryError, linkError } from './directory-errors.js';
 import { listDirectory } from './directory-listing.js';
 import { checkKey, checkPrefix, TEMPORARY_DIRECTORY } from './keys.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ListOptions, ObjectStore, PutOptions } from './object-store.js';
 
 /** Whoever can write to the directory can put a pipe there: opening it must not wait for somebody who writes to it. */
 const READ = constants.O_RDONLY | constants.O_NONBLOCK;
@@ -82,14 +82,15 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
-  async list(prefix: string, options: CallOptions & { readonly delimiter?: '/' } = {}): Promise<Listing> {
+  async list(prefix: string, options: ListOptions = {}): Promise<Listing> {
     checkPrefix(prefix);
     throwIfAborted(options.signal, this.location);
     try {
       await this.checkRoot();
-      return await listDirectory(this.root, prefix, options.delimiter, () =>
-        throwIfAborted(options.signal, this.location),
-      );
+      return await listDirectory(this.root, prefix, options.delimiter, () => {
+        throwIfAborted(options.signal, this.location);
+        options.onPiece?.();
+      });
     } catch (error) {
       throw this.failure(error, `Listing ${prefix}`);
     }

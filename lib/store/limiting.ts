@@ -9,7 +9,7 @@
  * are meant to be wider than those, and protect memory and the server from all users of the store together.
  */
 import { abortedError } from './calls.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ListOptions, ObjectStore, PutOptions } from './object-store.js';
 import { Semaphore, type Release } from './semaphore.js';
 
 export interface LimitingOptions {
@@ -69,7 +69,7 @@ class LimitingStore implements ObjectStore {
     return this.within(this.writes, bytes.length, options.signal, () => this.store.put(key, bytes, options));
   }
 
-  list(prefix: string, options: CallOptions & { readonly delimiter?: '/' } = {}): Promise<Listing> {
+  list(prefix: string, options: ListOptions = {}): Promise<Listing> {
     return this.within(this.reads, 0, options.signal, () => this.store.list(prefix, options));
   }
 

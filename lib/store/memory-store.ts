@@ -6,7 +6,15 @@
  */
 import { abortedError, checkRange, keyExists, listingOf, noSuchKey, rangePastEnd, throwIfAborted } from './calls.js';
 import { checkKey, checkPrefix } from './keys.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore, StoredObject, PutOptions } from './object-store.js';
+import type {
+  CallOptions,
+  GetOptions,
+  Listing,
+  ListOptions,
+  ObjectStore,
+  StoredObject,
+  PutOptions,
+} from './object-store.js';
 
 interface Stored {
   readonly bytes: Buffer;
@@ -44,7 +52,7 @@ export class MemoryStore implements ObjectStore {
     this.stored.set(key, { bytes: copyOf(bytes), modifiedMs: this.nowMs() });
   }
 
-  async list(prefix: string, options: CallOptions & { readonly delimiter?: '/' } = {}): Promise<Listing> {
+  async list(prefix: string, options: ListOptions = {}): Promise<Listing> {
     checkPrefix(prefix);
     await this.turn(options.signal);
     const found: StoredObject[] = [];

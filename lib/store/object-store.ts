@@ -70,6 +70,13 @@ export interface PutOptions extends CallOptions {
   readonly pace?: Pace | undefined;
 }
 
+export interface ListOptions extends CallOptions {
+  /** The listing stops at the next one after the prefix. */
+  readonly delimiter?: '/' | undefined;
+  /** A store that gathers a listing piece by piece calls it after each of them. It must return at once and must not throw. */
+  readonly onPiece?: (() => void) | undefined;
+}
+
 export interface ObjectStore {
   /** What it is, for messages: `s3://bucket/prefix`, `file:///dir`. Never holds credentials. */
   readonly location: string;
@@ -83,8 +90,8 @@ export interface ObjectStore {
    */
   put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
 
-  /** All that begins with `prefix`, read after write. With `delimiter` it stops at the next `/` after the prefix. */
-  list(prefix: string, options?: CallOptions & { readonly delimiter?: '/' }): Promise<Listing>;
+  /** All that begins with `prefix`, read after write. Any number of objects. */
+  list(prefix: string, options?: ListOptions): Promise<Listing>;
 
   /** Removes the object; resolves also when there was none. */
   delete(key: string, options?: CallOptions): Promise<void>;

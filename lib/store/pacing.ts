@@ -11,7 +11,7 @@
 import { RateLimit } from '../util/rate-limit.js';
 import { abortedError, pause, throwIfAborted } from './calls.js';
 import { systemClock, type Clock } from './clock.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ListOptions, ObjectStore, PutOptions } from './object-store.js';
 import { Semaphore } from './semaphore.js';
 
 /**
@@ -66,7 +66,7 @@ class PacingStore implements ObjectStore {
     );
   }
 
-  list(prefix: string, options?: CallOptions & { readonly delimiter?: '/' }): Promise<Listing> {
+  list(prefix: string, options?: ListOptions): Promise<Listing> {
     return this.store.list(prefix, options);
   }
 

@@ -8,7 +8,8 @@
  * call ends with UNREACHABLE after `timeoutMs` at the latest, also in the middle of an attempt; when the next wait would
  * go beyond that, it ends at once. Giving up works through the signal, which every store honours. To both limits is added
  * the time that the call's bytes take at `slowestBytesPerSecond`: a slow link is not a dead one, and an upload that moves
- * must be able to end. (A get without a range adds nothing: only small objects are read whole.)
+ * must be able to end. (A get without a range adds nothing: only small objects are read whole.) A listing may have thousands of
+ * pieces: an attempt that has got one has as long again for the next, and is not cut short by the end of the call.
  *
  * A put with `ifAbsent` whose answer was lost may have had its effect. When a later attempt meets EXISTS, the object is
  * read: the same bytes are taken for our own, and the put has succeeded. So callers that race must write bytes that differ
@@ -20,7 +21,7 @@
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
 import { abortedError, onAbort, pause, throwIfAborted } from './calls.js';
 import { systemClock, type Clock } from './clock.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from './object-store.js';
+import type { CallOptions, GetOptions, Listing, ListOptions, ObjectStore, PutOptions } from './object-store.js';
 
 /** An attempt that failed and will be made again. */
 export interface Retry {
@@ -110,9 +111,18 @@ class RetryingStore implements ObjectStore {
     });
   }
 
-  list(prefix: string, options: CallOptions & { readonly delimiter?: '/' } = {}): Promise<Listing> {
+  list(prefix: string, options: ListOptions = {}): Promise<Listing> {
     const call: Call = { operation: 'list', key: prefix, bytes: 0, signal: options.signal };
-    return this.persist(call, (signal) => this.store.list(prefix, { ...options, signal }));
+    return this.persist(call, (signal, _, moved) =>
+      this.store.list(prefix, {
+        ...options,
+        signal,
+        onPiece: () => {
+          moved();
+          options.onPiece?.();
+        },
+      }),
+    );
   }
 
   delete(key: string, options: CallOptions = {}): Promise<void> {
@@ -133,7 +143,10 @@ class RetryingStore implements ObjectStore {
     }
   }
 
-  private async persist<T>(call: Call, attempt: (signal: AbortSignal, attempt: number) => Promise<T>): Promise<T> {
+  private async persist<T>(
+    call: Call,
+    attempt: (signal: AbortSignal, attempt: number, moved: () => void) => Promise<T>,
+  ): Promise<T> {
     const allowanceMs = call.bytes / this.slowestBytesPerMs;
     const startMs = this.clock.nowMs();
     const leftMs = (): number => startMs + this.timeoutMs + allowanceMs - this.clock.nowMs();
@@ -142,7 +155,7 @@ class RetryingStore implements ObjectStore {
       throwIfAborted(call.signal, this.location);
       const fullMs = this.attemptTimeoutMs + allowanceMs;
       const deadlineMs = Math.min(fullMs, leftMs());
-      const outcome = await this.attempt(call, deadlineMs, (signal) => attempt(signal, attempts));
+      const outcome = await this.attempt(call, deadlineMs, (signal, moved) => attempt(signal, attempts, moved));
       if (outcome.kind === 'done') return outcome.value;
       // An attempt that only ran out of the call's time says less than what had failed before it.
       const wasCutShort = outcome.kind === 'too slow' && deadlineMs < fullMs;
@@ -159,13 +172,18 @@ class RetryingStore implements ObjectStore {
   private async attempt<T>(
     call: Call,
     deadlineMs: number,
-    action: (signal: AbortSignal) => Promise<T>,
+    action: (signal: AbortSignal, moved: () => void) => Promise<T>,
   ): Promise<{ kind: 'done'; value: T } | { kind: 'failed' | 'too slow'; error: LazydiskError }> {
     const controller = new AbortController();
     const stopListening = onAbort(call.signal, () => controller.abort());
-    const cancelTimer = this.clock.after(deadlineMs, () => controller.abort());
+    const giveUpAfter = (ms: number): (() => void) => this.clock.after(ms, () => controller.abort());
+    let cancelTimer = giveUpAfter(deadlineMs);
+    const moved = (): void => {
+      cancelTimer();
+      cancelTimer = giveUpAfter(Math.min(this.attemptTimeoutMs, this.timeoutMs));
+    };
     try {
-      return { kind: 'done', value: await action(controller.signal) };
+      return { kind: 'done', value: await action(controller.signal, moved) };
     } catch (error) {
       if (call.signal?.aborted) throw abortedError(this.location);
       if (hasCode(error, 'UNREACHABLE')) return { kind: 'failed', error };

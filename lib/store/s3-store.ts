@@ -17,7 +17,16 @@ import { hasCode, LazydiskError } from '../util/errors.js';
 import { checkRange, throwIfAborted } from './calls.js';
 import { checkKey, checkPrefix, compareKeys } from './keys.js';
 import { formatLocation, type S3Location } from './location.js';
-import type { CallOptions, GetOptions, Listing, ObjectStore, Pace, PutOptions, StoredObject } from './object-store.js';
+import type {
+  CallOptions,
+  GetOptions,
+  Listing,
+  ListOptions,
+  ObjectStore,
+  Pace,
+  PutOptions,
+  StoredObject,
+} from './object-store.js';
 import type { AnswerHead } from './http-message.js';
 import type { BodyPlan } from './incoming-body.js';
 import { DOCUMENT, objectPlan, REMARK } from './s3-body.js';
@@ -100,10 +109,10 @@ export class S3Store implements ObjectStore {
     );
   }
 
-  async list(prefix: string, options: CallOptions & { readonly delimiter?: '/' } = {}): Promise<Listing> {
+  async list(prefix: string, options: ListOptions = {}): Promise<Listing> {
     checkPrefix(prefix);
     const { location, keyPrefix } = this;
-    const { delimiter } = options;
+    const { delimiter, onPiece } = options;
     const place: ListedPlace = { location, endpointUrl: this.settings.endpoint.url, keyPrefix, prefix, delimiter };
     return this.call('list', prefix, options.signal, async (session, exchange) => {
       const objects: StoredObject[] = [];
@@ -115,6 +124,7 @@ export class S3Store implements ObjectStore {
         objects.push(...page.objects);
         for (const common of page.prefixes) prefixes.add(common);
         token = page.next;
+        onPiece?.();
       }
       objects.sort((a, b) => compareKeys(a.key, b.key));
       return { objects, prefixes: [...prefixes].sort(compareKeys) };

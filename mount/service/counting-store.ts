@@ -2,7 +2,14 @@
  * Decorator: counts requests and failures for `status`. It stands below the one that tries again, so that every attempt
  * counts. A missing key, a key that exists, and a call that was given up by its caller are answers, not errors.
  */
-import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from '../../lib/store/object-store.js';
+import type {
+  CallOptions,
+  GetOptions,
+  Listing,
+  ListOptions,
+  ObjectStore,
+  PutOptions,
+} from '../../lib/store/object-store.js';
 import { hasCode, LazydiskError, messageOf, type ErrorCode } from '../../lib/util/errors.js';
 import type { StoreStatistics } from '../tree/status-schema.js';
 
@@ -47,7 +54,7 @@ export class CountingStore implements ObjectStore {
     return this.counted('put', this.store.put(key, bytes, options), () => ({ sentBytes: bytes.length }));
   }
 
-  list(prefix: string, options?: CallOptions & { readonly delimiter?: '/' }): Promise<Listing> {
+  list(prefix: string, options?: ListOptions): Promise<Listing> {
     return this.counted('list', this.store.list(prefix, options));
   }
 

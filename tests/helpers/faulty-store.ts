@@ -11,6 +11,7 @@ import type {
   CallOptions,
   GetOptions,
   Listing,
+  ListOptions,
   ObjectStore,
   PutOptions,
 } from '../../lib/store/object-store.js';
@@ -144,7 +145,7 @@ export class FaultyStore implements ObjectStore {
     });
   }
 
-  list(prefix: string, options: CallOptions & { readonly delimiter?: '/' } = {}): Promise<Listing> {
+  list(prefix: string, options: ListOptions = {}): Promise<Listing> {
     return this.run({ operation: 'list', key: prefix }, options.signal, () => this.inner.list(prefix, options));
   }
 

@@ -4,7 +4,14 @@
  * A put asks its pace before it waits, as one that is sent and arrives late; whoever holds the gate gives up one that waits
  * too long, as a store does. A store that is killed lets nothing pass: each waiting and later call fails, without an effect.
  */
-import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from '../../lib/store/object-store.js';
+import type {
+  CallOptions,
+  GetOptions,
+  Listing,
+  ListOptions,
+  ObjectStore,
+  PutOptions,
+} from '../../lib/store/object-store.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 
 /** A call that waits. */
@@ -46,7 +53,7 @@ export class GatedStore implements ObjectStore {
     return this.#gate('put', key, () => this.inner.put(key, bytes, options));
   }
 
-  list(prefix: string, options?: CallOptions & { readonly delimiter?: '/' }): Promise<Listing> {
+  list(prefix: string, options?: ListOptions): Promise<Listing> {
     return this.#gate('list', prefix, () => this.inner.list(prefix, options));
   }
 

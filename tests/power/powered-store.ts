@@ -2,7 +2,14 @@
  * A store as a host sees it whose disk is a PowerDisk: from the moment at which the power fails, nothing of that host reaches
  * the store. What had begun before may still arrive, or not, as with any network.
  */
-import type { CallOptions, GetOptions, Listing, ObjectStore, PutOptions } from '../../lib/store/object-store.js';
+import type {
+  CallOptions,
+  GetOptions,
+  Listing,
+  ListOptions,
+  ObjectStore,
+  PutOptions,
+} from '../../lib/store/object-store.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import type { PowerDisk } from './power-disk.js';
 
@@ -34,7 +41,7 @@ export class PoweredStore implements ObjectStore {
     return this.inner.put(key, bytes, options);
   }
 
-  async list(prefix: string, options?: CallOptions & { readonly delimiter?: '/' }): Promise<Listing> {
+  async list(prefix: string, options?: ListOptions): Promise<Listing> {
     await this.assertPower();
     return this.inner.list(prefix, options);
   }

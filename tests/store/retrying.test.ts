@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { LazydiskError, type ErrorCode } from '../../lib/util/errors.js';
+import { pause } from '../../lib/store/calls.js';
 import { MemoryStore } from '../../lib/store/memory-store.js';
 import type { ObjectStore } from '../../lib/store/object-store.js';
 import { retrying, type Retry, type RetryingOptions } from '../../lib/store/retrying.js';
@@ -161,6 +162,46 @@ describe('how long it is tried', () => {
       code: 'UNREACHABLE',
     });
     expect(clock.nowMs()).toBe(100_000);
+  });
+});
+
+describe('a listing that comes piece by piece', () => {
+  /** Its list takes so long for each piece. */
+  function slowly(...piecesMs: readonly number[]): ObjectStore {
+    return {
+      location: memory.location,
+      get: (key, options) => memory.get(key, options),
+      put: (key, bytes, options) => memory.put(key, bytes, options),
+      delete: (key, options) => memory.delete(key, options),
+      close: () => memory.close(),
+      async list(prefix, { signal, onPiece } = {}) {
+        for (const ms of piecesMs) {
+          await pause(ms, { clock, signal, location: memory.location });
+          onPiece?.();
+        }
+        return memory.list(prefix);
+      },
+    };
+  }
+
+  it('may take longer than an attempt, and than a call, while it goes on', async () => {
+    await memory.put('key', Buffer.from('x'));
+    const patient = retrying(slowly(50_000, 50_000, 50_000, 50_000), { timeoutMs: 100_000, clock });
+    const listing = patient.list('');
+    await clock.runUntilSettled(listing);
+    expect((await listing).objects).toHaveLength(1);
+    expect(clock.nowMs()).toBe(200_000);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it.each([
+    [60_000, 90_000],
+    [20_000, 50_000],
+  ])('is given up when the next piece does not come, with a timeout of %i ms after %i', async (timeoutMs, endMs) => {
+    const listing = retrying(slowly(10_000, 10_000, 10_000, 90_000), { timeoutMs, clock }).list('');
+    await expect(clock.runUntilSettled(listing)).rejects.toMatchObject({ code: 'UNREACHABLE' });
+    expect(clock.nowMs()).toBe(endMs);
+    expect(clock.pendingTimers).toBe(0);
   });
 });
 

@@ -446,8 +446,10 @@ describe('the S3 store reads a listing with distrust', () => {
       expect(token ?? 'a+/=&b').toBe('a+/=&b');
       listing(page)(request, response);
     };
-    const { objects, prefixes } = await store.list('', { delimiter: '/' });
+    let pieces = 0;
+    const { objects, prefixes } = await store.list('', { delimiter: '/', onPiece: () => pieces++ });
     expect([objects.map(({ key }) => key), prefixes]).toEqual([['a', 'b'], ['dir/']]);
+    expect(pieces).toBe(2);
     expect(server.requests).toHaveLength(2);
   });
 
