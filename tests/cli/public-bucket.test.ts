@@ -46,5 +46,5 @@ describeS3('--no-sign-request', () => {
     expect(
       await lazydisk(['import', repository.url, original, 'other', '--no-sign-request'], { env: nobody }),
     ).toMatchObject({ status: 5, stderr: expect.stringContaining('lack s3:PutObject') as unknown });
-  }, 60_000);
+  });
 });

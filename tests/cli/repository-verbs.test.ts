@@ -104,7 +104,7 @@ test('a disk goes into a repository and comes out the same, through every verb',
   expect(await lazydiskJson(['verify', url], { env })).toMatchObject({ damages: [], images: expect.any(Number) });
   expect(await lazydiskJson(['verify', url, 'vm'], { env })).toMatchObject({ damages: [] });
   expect(await lazydiskJson(['unlock', url, 'vm'], { env })).toEqual({ image: 'vm', unlocked: false, lock: null });
-}, 60_000);
+});
 
 test('init that finds a repository says so and changes nothing', async () => {
   await mustLazydisk(['init', url], { env });
@@ -113,7 +113,7 @@ test('init that finds a repository says so and changes nothing', async () => {
   expect(await lazydiskJson(['init', url], { env })).toMatchObject({ created: false });
   expect(await readdir(join(folder, 'repository'), { recursive: true })).toEqual(before);
   expect(await failure('init', url, '--chunk-size', '1M')).toMatchObject({ status: 4 });
-}, 30_000);
+});
 
 test('upgrade allows compression where a repository was made without it', async () => {
   expect(await lazydiskJson(['init', url, '--compression', 'none'], { env })).toMatchObject({ compression: 'none' });
@@ -127,7 +127,7 @@ test('upgrade allows compression where a repository was made without it', async 
     uploadedBytes: number;
   };
   expect(uploadedBytes).toBeLessThan(allocatedBytes / 50);
-}, 30_000);
+});
 
 test('standard input and output are files too', async () => {
   const disk = await rawFile();
@@ -137,7 +137,7 @@ test('standard input and output are files too', async () => {
   const copy = join(folder, 'copy.raw');
   await must('sh', ['-c', `${program} export '${url}' vm - > '${copy}'`], { env });
   expect(await checksum(copy)).toBe(await checksum(disk));
-}, 30_000);
+});
 
 test('output that can not be written is an error, and a reader that has seen enough is none', async () => {
   const disk = await rawFile();
@@ -153,7 +153,7 @@ test('output that can not be written is an error, and a reader that has seen eno
     const piped = await run('bash', ['-o', 'pipefail', '-c', `${program} ${words} | head -c 10`], { env });
     expect(piped).toMatchObject({ status: 0 });
   }
-}, 30_000);
+});
 
 test('a damaged repository: verify lists the object and ends with status 6', async () => {
   const disk = await rawFile();
@@ -172,14 +172,14 @@ test('a damaged repository: verify lists the object and ends with status 6', asy
   const report = JSON.parse(stdout) as { damages: { object: string }[] };
   expect(report.damages.map(({ object }) => object)).toContain(`segments/${largest?.name ?? ''}`);
   expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'DAMAGED' } });
-}, 30_000);
+});
 
 describe('one clear sentence and the right status', () => {
   test('for a folder that is no repository, and one that does not exist', async () => {
     await mkdir(join(folder, 'repository'));
     expect(await failure('list', url)).toMatchObject({ status: 3, sentence: expect.stringContaining('lazydisk init') });
     expect(await failure('list', `${url}-none`)).toMatchObject({ status: 3 });
-  }, 20_000);
+  });
 
   test('for images and snapshots that are not there', async () => {
     await mustLazydisk(['init', url], { env });
@@ -199,7 +199,7 @@ describe('one clear sentence and the right status', () => {
         sentence: expect.stringContaining('vm'),
       });
     }
-  }, 60_000);
+  });
 
   test('for what exists already', async () => {
     const disk = await rawFile();
@@ -208,14 +208,14 @@ describe('one clear sentence and the right status', () => {
     expect(await failure('import', url, disk, 'vm', '--new')).toMatchObject({ status: 4 });
     expect(await failure('clone', url, 'vm', 'vm')).toMatchObject({ status: 4 });
     expect(await failure('export', url, 'vm', disk)).toMatchObject({ status: 4 });
-  }, 30_000);
+  });
 
   test('for a rate at which an upload would be taken for dead', async () => {
     expect(await failure('import', url, await rawFile(), 'vm', '--max-upload', '1K')).toEqual({
       status: 2,
       sentence: 'lazydisk: --max-upload must be at least 256 KiB a second, not 1K.',
     });
-  }, 30_000);
+  });
 
   test('for a file that is missing, a folder, or another format', async () => {
     await mustLazydisk(['init', url], { env });
@@ -229,7 +229,7 @@ describe('one clear sentence and the right status', () => {
     });
     expect(await failure('list', url, 'vm')).toMatchObject({ status: 3 });
     await mustLazydisk(['import', url, qcow2, 'vm', '--format', 'raw'], { env });
-  }, 30_000);
+  });
 
   test('for deleting without being asked', async () => {
     const disk = await rawFile();
@@ -237,7 +237,7 @@ describe('one clear sentence and the right status', () => {
     await mustLazydisk(['import', url, disk, 'vm'], { env });
     expect(await failure('delete', url, 'vm')).toMatchObject({ status: 2, sentence: expect.stringContaining('--yes') });
     expect(await mustLazydisk(['list', url], { env })).toContain('vm');
-  }, 20_000);
+  });
 
   test('for a server that refuses connections', async () => {
     const server = createServer().listen(0, '127.0.0.1');
@@ -249,11 +249,11 @@ describe('one clear sentence and the right status', () => {
     const refused = await failure('list', 's3://bucket/prefix', '--endpoint', endpoint, '--timeout', '1');
     expect(refused).toMatchObject({ status: 5, sentence: expect.stringContaining('127.0.0.1') });
     expect(refused.sentence).not.toContain('very-secret-words');
-  }, 20_000);
+  });
 
   test('for missing credentials', async () => {
     expect(await failure('list', 's3://bucket', '--endpoint', 'http://127.0.0.1:1')).toMatchObject({ status: 5 });
-  }, 20_000);
+  });
 
   test('for a server that talks something else', async () => {
     const server = createServer((socket) => {
@@ -274,7 +274,7 @@ describe('one clear sentence and the right status', () => {
     env = { ...env, AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret' };
     const words = ['list', 's3://bucket', '--endpoint', `http://127.0.0.1:${String(port)}`, '--timeout', '1'];
     expect(await failure(...words)).toMatchObject({ status: 5 });
-  }, 20_000);
+  });
 
   test('for verbs that need a head and are given a repository', async () => {
     for (const words of [
@@ -294,7 +294,7 @@ describe('one clear sentence and the right status', () => {
         sentence: expect.stringContaining('Expected a mountpoint'),
       });
     }
-  }, 30_000);
+  });
 
   test('for paths that are no mounts', async () => {
     for (const words of [
@@ -306,7 +306,7 @@ describe('one clear sentence and the right status', () => {
       expect(await failure(...words)).toMatchObject({ status: 3 });
     }
     expect(await mustLazydisk(['unmount', folder], { env })).toContain('nothing of lazydisk is mounted');
-  }, 30_000);
+  });
 
   test('for a mountpoint that is a file, not empty, or missing', async () => {
     await mustLazydisk(['init', url], { env });
@@ -316,7 +316,7 @@ describe('one clear sentence and the right status', () => {
     expect(await failure('mount', url, file, ...state)).toMatchObject({ status: root ? 2 : 1 });
     expect(await failure('mount', url, folder, ...state)).toMatchObject({ status: root ? 2 : 1 });
     expect(await failure('mount', url, join(folder, 'none'), ...state)).toMatchObject({ status: root ? 3 : 1 });
-  }, 30_000);
+  });
 });
 
 test('credentials are in no output, also not with --json', async () => {
@@ -327,7 +327,7 @@ test('credentials are in no output, also not with --json', async () => {
   );
   expect(stdout + stderr).not.toContain('very-secret-words');
   expect(await readFile(join(folder, 'run'), 'utf8').catch(() => '')).toBe('');
-}, 60_000);
+});
 
 test('an import that is interrupted while it waits for input gives up, and the image does not exist', async () => {
   await mustLazydisk(['init', url], { env });
@@ -345,7 +345,7 @@ test('an import that is interrupted while it waits for input gives up, and the i
   expect(await closed).toEqual([1, null]);
   expect(said).toBe('lazydisk: Interrupted: the work was given up.\n');
   expect(await failure('list', url, 'vm')).toMatchObject({ status: 3 });
-}, 30_000);
+});
 
 test('an import that is interrupted while a server is silent gives up, in one sentence too', async () => {
   await mustLazydisk(['init', url], { env });
@@ -368,7 +368,7 @@ test('an import that is interrupted while a server is silent gives up, in one se
   expect(said).toBe('lazydisk: Interrupted: the work was given up.\n');
   server.closeAllConnections();
   server.close();
-}, 30_000);
+});
 
 /** As if everything below it had been put two hours ago. */
 async function age(...path: string[]): Promise<void> {

@@ -375,7 +375,7 @@ describe('mounting', () => {
       process.stdout.write(String(driver.statistics().threads));
       driver.discard();
     `;
-    const given = await run(process.execPath, ['--input-type=module', '-e', program], { timeoutMs: 20_000 });
+    const given = await run(process.execPath, ['--input-type=module', '-e', program]);
     expect(given).toMatchObject({ status: 0, stdout: '1' });
   });
 

@@ -197,5 +197,5 @@ sys.exit(0 if rounds > 20 else 2)`,
     expect(driver.statistics().threads).toBe(WORKERS);
     for (const reader of readers) reader.stdin?.end();
     expect(await Promise.all(readers.map(exitOf))).toEqual(Array(3).fill({ code: 0, signal: null }));
-  }, 60_000);
+  });
 });

@@ -20,7 +20,7 @@ describeS3('a guest whose daemon is killed three times', () => {
     await importFile(repository, await guestImage(), 'debian-12');
     const mounted = await mountRepository({ repository });
     const guest = bootGuest(mounted.path('debian-12'), join(temporaryFolder('guest'), 'reads'));
-    await guest.shows(/GUEST-READY/, 120_000);
+    await guest.shows(/GUEST-READY/, 300_000);
     let over = false;
     const ended = guest.ended.finally(() => {
       over = true;
@@ -40,5 +40,5 @@ describeS3('a guest whose daemon is killed three times', () => {
     expect(await checksumOf(second.path('debian-12', `${String(number)}.raw`))).toBe(
       await checksumOf(mounted.path('debian-12')),
     );
-  }, 400_000);
+  }, 900_000);
 });

@@ -66,7 +66,7 @@ test('it boots as libvirt’s own user, is committed frozen while it writes, and
   const owner = Number(await must('id', ['-u', 'libvirt-qemu']));
   expect((await stat(disk)).uid).toBe(owner);
   await waitFor('the agent answers', () => libvirt.virsh('qemu-agent-command', 'vm-01', '{"execute":"guest-ping"}'), {
-    timeoutMs: 120_000,
+    timeoutMs: 300_000,
     intervalMs: 500,
   });
 
@@ -93,7 +93,7 @@ test('it boots as libvirt’s own user, is committed frozen while it writes, and
 
   await libvirt.destroy('vm-01');
   expect((await stat(disk)).uid).toBe(0);
-}, 300_000);
+}, 900_000);
 
 test('virt-install makes the same disk of the line in examples/libvirt.md', async () => {
   const line = /^virt-install[^`]*/m.exec(await readFile(resolve('examples/libvirt.md'), 'utf8'))?.[0] ?? '';

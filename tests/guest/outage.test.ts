@@ -22,11 +22,11 @@ describeS3('a guest whose store goes away', () => {
     undoLater(proxy.close);
     const mounted = await mountRepository({ repository: through(repository, proxy.url), options: ['--timeout', '3'] });
     const guest = bootGuest(mounted.path('debian-12'), join(temporaryFolder('guest'), 'reads'));
-    await waitFor('the guest has begun to boot', () => proxy.counts().gets > 20, { timeoutMs: 60_000 });
+    await waitFor('the guest has begun to boot', () => proxy.counts().gets > 20);
 
     proxy.setOutage(true);
     const state = (): Promise<string> => guestState(guest.monitor);
-    await waitFor('the guest is stopped', async () => (await state()) === 'io-error', { timeoutMs: 120_000 });
+    await waitFor('the guest is stopped', async () => (await state()) === 'io-error', { timeoutMs: 300_000 });
     await passed(1000);
     expect(await state()).toBe('io-error');
     proxy.setOutage(false);
@@ -41,5 +41,5 @@ describeS3('a guest whose store goes away', () => {
       await Promise.race([passed(500), ended]);
     }
     expect(await ended).toMatch(/GUEST-DONE ok boots=1\b/);
-  }, 400_000);
+  }, 900_000);
 });

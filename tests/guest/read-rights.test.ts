@@ -38,5 +38,5 @@ describeS3('a guest on a local clone', () => {
     const again = await mountAgain(mounted);
     expect(await again.imageStatus('scratch')).toMatchObject({ dirtyBytes });
     expect(await checksumOf(again.path('scratch'))).toBe(worked);
-  }, 600_000);
+  }, 900_000);
 });

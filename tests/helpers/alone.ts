@@ -3,7 +3,7 @@ import { start } from './processes.js';
 import { waitFor } from './waiting.js';
 
 /** As long as the files that are before it may take. */
-const LIMIT_MS = 50_000;
+const LIMIT_MS = 240_000;
 
 /** Waits until no other test file has `path` (a file or folder that exists), and has it until the clean-up. */
 export async function haveAlone(path: string): Promise<void> {

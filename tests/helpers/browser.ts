@@ -13,6 +13,9 @@ const FLAGS = [
   '--disable-sync',
 ];
 
+/** Of each wait: for what hangs. */
+const LIMIT_MS = 120_000;
+
 let browser: Promise<Browser> | undefined;
 
 afterAll(async () => {
@@ -33,8 +36,10 @@ export async function openPage(options: BrowserContextOptions = {}): Promise<Wat
   browser ??= chromium.launch({
     executablePath: process.env['LAZYDISK_TEST_BROWSER'] ?? '/usr/bin/chromium',
     args: FLAGS,
+    timeout: LIMIT_MS,
   });
   const context = await (await browser).newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  context.setDefaultTimeout(LIMIT_MS);
   const page = await context.newPage();
   const asked: string[] = [];
   const errors: string[] = [];

@@ -5,7 +5,7 @@
  * folder, a process, a mount) call `undoLater`. Every undo is tried; the first failure is the one that is reported, since
  * something left behind is a defect of the test or of the program.
  */
-import { afterAll, afterEach, jest } from '@jest/globals';
+import { afterAll, afterEach } from '@jest/globals';
 
 type Undo = () => Promise<void> | void;
 
@@ -29,11 +29,7 @@ export async function undoAll(): Promise<void> {
   if (failures.length > 0) throw failures[0];
 }
 
-/**
- * Registers the clean-up of this test file: after each test, or once after all of them. Tests that have something to clean
- * up start programs, so they get more time than jest's 5 s.
- */
+/** Registers the clean-up of this test file: after each test, or once after all of them. */
 export function cleanUpAfter(when: 'each' | 'all'): void {
-  jest.setTimeout(120_000);
-  (when === 'each' ? afterEach : afterAll)(undoAll, 120_000);
+  (when === 'each' ? afterEach : afterAll)(undoAll);
 }

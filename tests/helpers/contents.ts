@@ -1,4 +1,5 @@
 /** Bytes of tests: made from a seed, summed, compared. */
+import { expect } from '@jest/globals';
 import { createCipheriv, createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
@@ -74,6 +75,11 @@ export async function checksumOf(path: string): Promise<string> {
 /** Bytes that a file occupies on its disk, as du counts them. */
 export async function allocatedBytes(path: string): Promise<number> {
   return (await stat(path)).blocks * 512;
+}
+
+/** As much on the disk, but for what a file system takes for its lists of extents: more of them where it is fragmented. */
+export function expectSameDu(bytes: number, otherBytes: number): void {
+  expect(Math.abs(bytes - otherBytes)).toBeLessThanOrEqual(16 * 1024);
 }
 
 /** One line per file of a folder: its path, size and checksum. Two trees are byte for byte the same when these are. */

@@ -2,15 +2,15 @@
 
 /**
  * Resolves to the first value of `probe` that is neither undefined nor false. A probe that throws counts as "not yet"; its
- * last error is the cause when the time is over.
+ * last error is the cause when the time is over. The limit is for what hangs, never a promise about time.
  */
 export async function waitFor<T>(
   fact: string,
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   options: { timeoutMs?: number; intervalMs?: number } = {},
 ): Promise<T> {
-  const { timeoutMs = 20_000, intervalMs = 50 } = options;
-  const deadline = Date.now() + timeoutMs;
+  const { timeoutMs = 60_000, intervalMs = 50 } = options;
+  const deadline = performance.now() + timeoutMs;
   let cause: unknown;
   for (;;) {
     try {
@@ -19,7 +19,7 @@ export async function waitFor<T>(
     } catch (error) {
       cause = error;
     }
-    if (Date.now() >= deadline) throw new Error(`waited ${String(timeoutMs)} ms in vain: ${fact}`, { cause });
+    if (performance.now() >= deadline) throw new Error(`waited ${String(timeoutMs)} ms in vain: ${fact}`, { cause });
     await passed(intervalMs);
   }
 }

@@ -38,6 +38,7 @@ class Run {
   operations = 0;
   commits = 0;
   failures = 0;
+  isGivenUp = false;
   readonly sectors = new Sectors();
   readonly tail = new Tail();
 
@@ -47,8 +48,9 @@ class Run {
     readonly head: Head,
   ) {}
 
+  /** Not before something has failed. */
   get isOver(): boolean {
-    return this.commits >= COMMITS;
+    return this.isGivenUp || (this.commits >= COMMITS && this.failures > 0);
   }
 }
 
@@ -295,7 +297,7 @@ test('lanes that share blocks, a moving end, commits, clones and evictions at on
   try {
     await Promise.all([...lanes, ...others]);
   } catch (error) {
-    run.commits = Infinity;
+    run.isGivenUp = true;
     throw new Error(`seed ${SEED}: ${String(error)}`, { cause: error });
   }
   calm();
@@ -305,8 +307,6 @@ test('lanes that share blocks, a moving end, commits, clones and evictions at on
   await compare(run, await image.snapshot(number), now, now);
   const { evictedChunks } = world.mirror.statistics();
   console.log(JSON.stringify({ seed: SEED, commits: run.commits, failures: run.failures, evictedChunks }));
-  expect(run.commits).toBeGreaterThan(3);
-  expect(run.failures).toBeGreaterThan(0);
   expect(evictedChunks).toBeGreaterThan(0);
   // What was written after the last commit is there after a kill, too.
   await head.write(TAIL_START + 5, Buffer.from('last words'));
@@ -316,4 +316,4 @@ test('lanes that share blocks, a moving end, commits, clones and evictions at on
   expect(await codeOf(world.catalogue.remove('disk'))).toBe('CONFLICT');
   shut(again);
   await world.close();
-}, 120_000);
+});

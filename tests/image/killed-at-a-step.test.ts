@@ -166,7 +166,7 @@ test('a commit: the disk keeps its writes, the snapshot is there or not, and the
     expect({ killAt, ...(await snapshotsOf(place, 'disk')) }).toEqual({ killAt, 1: OLD, 2: NEW });
   });
   expect(requests).toBeGreaterThanOrEqual(4); // chunks, nodes, record, lock
-}, 120_000);
+});
 
 test('an import: the image is whole or not there, and the next import makes one', async () => {
   const requests = await killAtEachStep('import', [], async (place) => {
@@ -177,7 +177,7 @@ test('an import: the image is whole or not there, and the next import makes one'
     expect(await snapshotsOf(place, 'imported')).toEqual({ ...left, [number]: NEW });
   });
   expect(requests).toBeGreaterThanOrEqual(3); // chunks, nodes, record
-}, 120_000);
+});
 
 test('a clone: it is whole or not there; who tries again gets it, or is told that it is there', async () => {
   const requests = await killAtEachStep('clone', [], async (place) => {
@@ -192,7 +192,7 @@ test('a clone: it is whole or not there; who tries again gets it, or is told tha
     expect(await snapshotsOf(place, 'clone')).toEqual({ 1: OLD });
   });
   expect(requests).toBeGreaterThanOrEqual(1);
-}, 120_000);
+});
 
 test('a deletion: the snapshot is whole or gone, trying again ends it, and its number stays used', async () => {
   const requests = await killAtEachStep('delete', [], async (place) => {
@@ -204,7 +204,7 @@ test('a deletion: the snapshot is whole or gone, trying again ends it, and its n
     expect(await snapshotsOf(place, 'disk')).toEqual({ 1: OLD });
   });
   expect(requests).toBe(2); // tombstone, record
-}, 120_000);
+});
 
 // S54
 test('a collection: what lives is whole, and the next ones give back all that is dead', async () => {
@@ -237,4 +237,4 @@ test('a collection: what lives is whole, and the next ones give back all that is
     },
   );
   expect(requests).toBeGreaterThanOrEqual(7); // the time (2), tombstone, list, two segments, the list of before
-}, 120_000);
+});

@@ -283,5 +283,5 @@ describe('a quota smaller than the working set', () => {
       }),
       { numRuns: 60 },
     );
-  }, 120_000);
+  });
 });

@@ -65,4 +65,4 @@ test('after kill -9 at any point, whatever the record says is local is whole in 
     await mirror.close();
   }
   expect(found).toBeGreaterThan(KILLS);
-}, 120_000);
+});

@@ -1,5 +1,5 @@
 /** Chunks on their way: what is answered when, in which order GETs start, and how often. */
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { FIRST_SLOT, SLOT_UNKNOWN, type Mirror, type SlotMap } from '../../lib/mirror/api.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { bytesOf, CHUNK, holds, readChunk, TestPlace, wanted } from './fake-source.js';
@@ -216,6 +216,16 @@ describe('the order of GETs', () => {
 
 describe('a second GET that races a slow one', () => {
   const QUICK = 40;
+  /** More than the shortest silence that is unusual. */
+  const SILENCE_MS = 25;
+
+  // Time stands still unless a test says so: on a busy machine quick GETs would be slow ones.
+  beforeEach(() => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask'] });
+  });
+  afterEach(() => {
+    jest.useRealTimers();
+  });
 
   /** So many GETs of a reader, answered at once. */
   async function demandQuickly(mirror: Mirror, map: SlotMap, count: number, from = 0) {
@@ -234,6 +244,7 @@ describe('a second GET that races a slow one', () => {
     const chunks = place.source.addSegment('slow', 1, 2);
     const reading = mirror.ensure(map, wanted(chunks, 100), 'demand');
     const slow = await source.get(QUICK);
+    jest.advanceTimersByTime(SILENCE_MS);
     const second = await source.get(QUICK + 1);
     expect(second.request).toEqual(slow.request);
     second.finish();
@@ -250,6 +261,7 @@ describe('a second GET that races a slow one', () => {
     const reading = mirror.ensure(map, wanted(chunks.slice(0, 4), 100), 'demand');
     const slow = await source.get(QUICK);
     slow.bring(1.5 * CHUNK);
+    jest.advanceTimersByTime(SILENCE_MS);
     expect((await source.get(QUICK + 1)).chunks).toEqual([1, 3]);
     slow.finish();
     (await reading).release();
@@ -263,6 +275,7 @@ describe('a second GET that races a slow one', () => {
     await demandQuickly(mirror, map, QUICK);
     const reading = mirror.ensure(map, wanted(place.source.addSegment('slow', 1, 1), 100), 'demand');
     const slow = await source.get(QUICK);
+    jest.advanceTimersByTime(SILENCE_MS);
     const second = await source.get(QUICK + 1);
     slow.fail(new LazydiskError('UNREACHABLE', 'away'));
     second.finish();
@@ -276,8 +289,13 @@ describe('a second GET that races a slow one', () => {
     await demandQuickly(mirror, map, QUICK);
     const slow = Array.from({ length: 8 }, (_, n) => place.source.addSegment(`slow-${String(n)}`, 1 + n, 1));
     const readings = slow.map(async (chunks, n) => mirror.ensure(map, wanted(chunks, 200 + n), 'demand'));
+    await source.get(QUICK + slow.length - 1);
+    jest.advanceTimersByTime(SILENCE_MS);
     await until(() => mirror.statistics().hedges === 2); // of 48
-    await new Promise((resolve) => setTimeout(resolve, 100)); // five times the shortest silence: nobody else races
+    for (let turn = 0; turn < 5; turn++) {
+      jest.advanceTimersByTime(SILENCE_MS);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     expect(mirror.statistics().hedges).toBe(2);
     for (const get of source.gets) get.finish();
     for (const lease of await Promise.all(readings)) lease.release();
@@ -291,6 +309,8 @@ describe('a second GET that races a slow one', () => {
     const outcome = mirror.prefetch(map, wanted(chunks, 200), 'prefetch');
     const slow = await source.get(QUICK);
     const reading = mirror.ensure(map, wanted(place.source.addSegment('other', 2, 1), 201), 'demand');
+    await source.get(QUICK + 1);
+    jest.advanceTimersByTime(SILENCE_MS);
     (await source.get(QUICK + 2)).finish(); // of two silent GETs the reader's is raced
     (await reading).release();
     expect(source.gets.map(({ request }) => request.segment).slice(QUICK)).toEqual(['slow', 'other', 'other']);

@@ -20,8 +20,8 @@ afterEach(async () => {
 async function run(
   fenceOf: (words: WorkerWords) => WorkerFence,
   dawdle: number,
-  isEnough: (evictions: number, wrongReads: number) => boolean,
-): Promise<{ evictions: number; reads: number; wrongReads: number }> {
+  isEnough: (evictions: number, wrongReads: number, reads: number) => boolean,
+): Promise<{ wrongReads: number }> {
   const chunks = place.source.addSegment('s', 1, CHUNKS);
   const words = new WorkerWords(WORKERS);
   const mirror = await place.open({ quotaBytes: QUOTA_CHUNKS * CHUNK, fence: fenceOf(words) });
@@ -46,7 +46,9 @@ async function run(
   );
   const ends = workers.map(async (worker) => once(worker, 'exit'));
   try {
-    for (let first = 0; !isEnough(mirror.statistics().evictedChunks, Atomics.load(counters, 2));) {
+    const enough = (): boolean =>
+      isEnough(mirror.statistics().evictedChunks, Atomics.load(counters, 2), Atomics.load(counters, 1));
+    for (let first = 0; !enough();) {
       const batch = wanted(chunks.slice(first, first + 12), first);
       (await mirror.ensure(map, batch, 'demand')).release();
       first = (first + 12) % CHUNKS;
@@ -55,8 +57,7 @@ async function run(
     Atomics.store(counters, 0, 1);
     await Promise.all(ends);
   }
-  const evictions = mirror.statistics().evictedChunks;
-  return { evictions, reads: Atomics.load(counters, 1), wrongReads: Atomics.load(counters, 2) };
+  return { wrongReads: Atomics.load(counters, 2) };
 }
 
 describe('eviction under worker threads', () => {
@@ -65,11 +66,10 @@ describe('eviction under worker threads', () => {
     const result = await run(
       (words) => words,
       20,
-      (evictions, wrong) => evictions >= least || wrong > 0,
+      // On a busy machine the workers may begin late, and what nobody reads shows nothing.
+      (evictions, wrong, reads) => (evictions >= least && reads > 1000) || wrong > 0,
     );
     expect(result.wrongReads).toBe(0);
-    expect(result.evictions).toBeGreaterThanOrEqual(least);
-    expect(result.reads).toBeGreaterThan(1000);
   }, 600_000);
 
   test('without the fence the same workers do read wrong bytes: the test above can fail', async () => {

@@ -34,4 +34,4 @@ test('--async gives an id that status follows to the outcome; --as makes a new i
   expect(ended).toMatchObject({ id, command: `commit ${name} --async over night`, ok: true, result: { number: 2 } });
   expect(await checksumOf(mounted.path(name, '2.raw'))).toBe(written);
   expect(await lazydisk(['status', mounted.mountpoint, '--command', 'none'], { env })).toMatchObject({ status: 3 });
-}, 60_000);
+});

@@ -21,4 +21,4 @@ test('the demo says each step, and leaves nothing behind', async () => {
   expect(said).toMatch(/^Done in \d+ s/m);
   expect(await readdir(folder)).toEqual([]);
   expect(await mountpointsUnder(folder)).toEqual([]);
-}, 90_000);
+});

@@ -50,7 +50,7 @@ describe('the driver of a mount', () => {
     const { status, stdout, stderr } = await mount('fuse-native');
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toMatch(/^lazydisk: [^\n]*needs libfuse 2[^\n]*apt install libfuse2[^\n]*\n$/);
-  }, 60_000);
+  });
 
   // S44
   testOn('fuse-native')(

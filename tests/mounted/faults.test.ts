@@ -41,15 +41,12 @@ async function readInPieces(path: string, sizeBytes: number): Promise<{ bytes: B
   const pieces: Buffer[] = [];
   let failures = 0;
   for (let offset = 0; offset < sizeBytes; offset += 512 * KIB) {
-    const piece = await waitFor(
-      `bytes at ${String(offset)}`,
-      () =>
-        readRange(path, offset, 512 * KIB).catch((error: unknown) => {
-          if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error;
-          failures += 1;
-          return undefined;
-        }),
-      { timeoutMs: 60_000 },
+    const piece = await waitFor(`bytes at ${String(offset)}`, () =>
+      readRange(path, offset, 512 * KIB).catch((error: unknown) => {
+        if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error;
+        failures += 1;
+        return undefined;
+      }),
     );
     pieces.push(piece);
   }
@@ -83,7 +80,6 @@ describeS3('a store that lies, stalls or goes away', () => {
       expect(await checksumOf(again.path(name))).toBe(await checksumOf(original));
       expect((await again.status()).fetchedBytes).toBe(0);
     },
-    120_000,
   );
 
   test('a read whose answer never comes is answered after all', async () => {
@@ -96,7 +92,7 @@ describeS3('a store that lies, stalls or goes away', () => {
     const bytes = await readRange(mounted.path(name), 31 * MIB, 64 * KIB);
     expect(bytes.equals(await readRange(original, 31 * MIB, 64 * KIB))).toBe(true);
     expect(stalled).toBeGreaterThan(1);
-  }, 90_000);
+  });
 
   // S15
   test('rights that are gone for a while stop reads of what is not here, and nothing else; then all goes on', async () => {
@@ -114,7 +110,7 @@ describeS3('a store that lies, stalls or goes away', () => {
     expect(answered).toBe(false);
     proxy.choose = undefined;
     expect((await waiting).equals(await readRange(original, 31 * MIB, 64 * KIB))).toBe(true);
-  }, 60_000);
+  });
 
   // S29
   test.each([
@@ -128,7 +124,7 @@ describeS3('a store that lies, stalls or goes away', () => {
       const proxy = await faultyProxy();
       const mounted = await mountRepository({
         repository: through(repository, proxy.url),
-        options: ['--timeout', '2'],
+        options: ['--timeout', '5'],
       });
       await must('qemu-io', ['-f', 'raw', '-c', 'write -P 7 1M 4M', '-c', 'write -P 9 30M 64k', mounted.path(name)]);
       const before = await checksumOf(mounted.path(name));
@@ -148,13 +144,12 @@ describeS3('a store that lies, stalls or goes away', () => {
         '2.raw',
       ]);
     },
-    120_000,
   );
 
   // S30
   test.each([
     ['was lost', { kind: 'lost answer' }],
-    ['came after the limit', { kind: 'late', delayMs: 3000 }],
+    ['came after the limit', { kind: 'late', delayMs: 7000 }],
   ] satisfies [string, WireFault][])(
     'a record whose answer %s is found again: one snapshot, never two',
     async (_, fault) => {
@@ -162,7 +157,7 @@ describeS3('a store that lies, stalls or goes away', () => {
       const proxy = await faultyProxy();
       const mounted = await mountRepository({
         repository: through(repository, proxy.url),
-        options: ['--timeout', '2'],
+        options: ['--timeout', '5'],
       });
       await must('qemu-io', ['-f', 'raw', '-c', 'write -P 7 1M 1M', mounted.path(name)]);
       const before = await checksumOf(mounted.path(name));
@@ -176,7 +171,6 @@ describeS3('a store that lies, stalls or goes away', () => {
       const second = await mountRepository({ repository });
       expect(await checksumOf(second.path(name, '2.raw'))).toBe(before);
     },
-    120_000,
   );
 
   test('an import that is shown an old listing takes no number that is used', async () => {
@@ -194,5 +188,5 @@ describeS3('a store that lies, stalls or goes away', () => {
     else expect(second.status).toBe(4);
     const mounted = await mountRepository({ repository });
     expect(await checksumOf(mounted.path(name, '2.raw'))).toBe(await checksumOf(original));
-  }, 60_000);
+  });
 });

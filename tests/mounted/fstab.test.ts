@@ -66,7 +66,7 @@ async function shown(mountpoint: string): Promise<{ source: string; type: string
   beforeAll(async () => {
     await installMountHelper();
     image = await repositoryWithImage();
-  }, 60_000);
+  });
 
   // S58
   test('mounts with the options of -o, findmnt shows them, umount ends the daemon', async () => {

@@ -51,7 +51,7 @@ async function filesBelow(folder: string): Promise<string[]> {
 onDefaultDriver('make install', () => {
   let root: string;
   const make = (target: string, ...words: string[]) =>
-    must('make', ['--no-print-directory', target, `DESTDIR=${root}`, ...words], { timeoutMs: 60_000 });
+    must('make', ['--no-print-directory', target, `DESTDIR=${root}`, ...words]);
   beforeEach(async () => {
     root = await emptyFolder();
   });
@@ -101,7 +101,7 @@ onDefaultDriver('make deb', () => {
       timeoutMs: 120_000,
     });
     const [, file = ''] = /^made (.+)$/m.exec(said) ?? [];
-    const lintian = await run('lintian', ['--fail-on', 'error,warning', file], { timeoutMs: 60_000 });
+    const lintian = await run('lintian', ['--fail-on', 'error,warning', file]);
     expect({ status: lintian.status, said: lintian.stdout }).toEqual({ status: 0, said: '' });
     const folder = await emptyFolder();
     await must('dpkg-deb', ['-x', file, folder]);
@@ -111,13 +111,13 @@ onDefaultDriver('make deb', () => {
     );
     if ((await realpath('/usr/bin/node').catch(() => null)) !== null)
       await expectToWork(join(folder, 'usr/bin/lazydisk'));
-  }, 120_000);
+  });
 });
 
 onDefaultDriver('npm install -g of the packed tarball', () => {
   test('works without compiler, make and python, and has the versions that were tested', async () => {
     const folder = await emptyFolder();
-    const said = await must('npm', ['pack', '--json', '--pack-destination', folder], { timeoutMs: 120_000 });
+    const said = await must('npm', ['pack', '--json', '--pack-destination', folder]);
     const [{ filename }] = JSON.parse(said) as [{ filename: string }];
     const tools = join(folder, 'tools');
     await mkdir(tools);
@@ -155,5 +155,5 @@ onDefaultDriver('npm install -g of the packed tarball', () => {
     const program = join(folder, 'lazydisk');
     await writeFile(program, `#!/bin/sh\nPATH=${tools} exec ${join(folder, 'p/bin/lazydisk')} "$@"\n`, { mode: 0o755 });
     await expectToWork(program);
-  }, 200_000);
+  });
 });

@@ -50,7 +50,6 @@ testOn('kernel')(
     expect((await again.status()).fetchedBytes).toBe(fetchedBytes);
     await again.unmount();
   },
-  120_000,
 );
 
 // S26
@@ -70,7 +69,6 @@ testOn('kernel')(
     expect((await readRange(committed, 8 * MIB, MIB)).equals(Buffer.alloc(MIB, 3))).toBe(true);
     await mounted.unmount();
   },
-  120_000,
 );
 
 // S57
@@ -94,7 +92,6 @@ testWith('taking over')(
     await file.close();
     await mounted.unmount();
   },
-  120_000,
 );
 
 /** A head with one MiB of ones, open, on a disk that is full by now. */

@@ -55,5 +55,5 @@ describe.each(REPOSITORY_KINDS)('a file system inside an image (%s)', (kind) => 
       await must('bash', ['-c', 'cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum', '-', inside]),
     ).toBe(sums);
     await must('umount', [inside]);
-  }, 120_000);
+  });
 });

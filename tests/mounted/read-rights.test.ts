@@ -56,7 +56,7 @@ describeS3('credentials that may only read', () => {
     const other = await mountRepository({ repository });
     expect((await readRange(other.path('scratch', '1.raw'), 700 * KIB, WORK.length)).equals(WORK)).toBe(true);
     expect(await checksumOf(other.path(name, '1.raw'))).toBe(await checksumOf(original));
-  }, 120_000);
+  });
 
   test('an image of the store is not opened for writing, the log says why, and reading goes on', async () => {
     const { repository, name, original } = await imageBehindProxy();
@@ -72,7 +72,7 @@ describeS3('credentials that may only read', () => {
     const clone = await lazydisk(['clone', mounted.mountpoint, name, 'copy'], { env: repository.env });
     expect(clone).toMatchObject({ status: 5, stderr: expect.stringMatching(/lack s3:PutObject/) as unknown });
     expect(await mustLazydisk(['list', repository.url], { env: repository.env })).not.toMatch(/copy/);
-  }, 60_000);
+  });
 });
 
 async function writeSynced(path: string, offset: number, bytes: Buffer): Promise<void> {

@@ -31,7 +31,7 @@ describe('a mount as it is seen from outside', () => {
       repository: made.repository,
       options: ['--metrics', address, '--slow-read', '1ms'],
     });
-  }, 60_000);
+  });
 
   async function value(series: string): Promise<number> {
     const line = (await text()).split('\n').find((one) => one.startsWith(`${series} `));

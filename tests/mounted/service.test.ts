@@ -41,7 +41,7 @@ describe('a mount', () => {
     const made = await repositoryWithImage('file');
     name = made.name;
     mounted = await mountRepository({ repository: made.repository });
-  }, 60_000);
+  });
 
   test('is not mounted twice, and says so', async () => {
     const words = ['mount', mounted.repository.url, mounted.mountpoint, '--state', mounted.stateDirectory];
@@ -49,7 +49,7 @@ describe('a mount', () => {
     const other = await createRepository('file');
     const { status, stderr } = await lazydisk(['mount', other.url, mounted.mountpoint], { env: other.env });
     expect({ status, stderr }).toMatchObject({ status: 4, stderr: expect.stringContaining('unmount it first') });
-  }, 60_000);
+  });
 
   test('has its state directory alone: a second one is refused at once and says who has it', async () => {
     const mountpoint = join(temporaryFolder('second'), 'mnt');
@@ -61,7 +61,7 @@ describe('a mount', () => {
       error: { code: 'BUSY', facts: { mountpoint: mounted.mountpoint, pid: mounted.daemonPid } },
     });
     expect(await mountpointsUnder(mountpoint)).toEqual([]);
-  }, 60_000);
+  });
 
   test('tells its status, and its files are its owner’s alone', async () => {
     expect(await mounted.status()).toMatchObject({
@@ -77,13 +77,13 @@ describe('a mount', () => {
       const { mode } = await stat(join(file.parentPath, file.name));
       expect({ name: file.name, others: mode & 0o077 }).toEqual({ name: file.name, others: 0 });
     }
-  }, 60_000);
+  });
 
   test('gives the repository to the verbs that need no head', async () => {
     const listing = await lazydiskJson(['list', mounted.mountpoint], { env: mounted.repository.env });
     expect(listing).toMatchObject({ images: [{ image: name }] });
     await mustLazydisk(['verify', mounted.mountpoint], { env: mounted.repository.env });
-  }, 60_000);
+  });
 
   test('that is unmounted leaves nothing behind; unmounting again says so', async () => {
     await mounted.unmount();
@@ -91,23 +91,19 @@ describe('a mount', () => {
     const again = await mustLazydisk(['unmount', mounted.mountpoint], { env: mounted.repository.env });
     expect(again).toContain('nothing of lazydisk is mounted');
     expect((await log(mounted)).at(-1)).toMatchObject({ message: 'Ended.', clean: true });
-  }, 60_000);
+  });
 
   test('ends in order by umount(8)', async () => {
     await must('umount', [mounted.mountpoint]);
     await hasEnded(mounted);
     expect((await log(mounted)).at(-1)).toMatchObject({ message: 'Ended.', clean: true });
-  }, 60_000);
+  });
 
-  test.each(['SIGTERM', 'SIGINT'] as const)(
-    'ends in order by %s',
-    async (signal) => {
-      process.kill(mounted.daemonPid, signal);
-      await hasEnded(mounted);
-      expect((await log(mounted)).at(-1)).toMatchObject({ message: 'Ended.', clean: true });
-    },
-    60_000,
-  );
+  test.each(['SIGTERM', 'SIGINT'] as const)('ends in order by %s', async (signal) => {
+    process.kill(mounted.daemonPid, signal);
+    await hasEnded(mounted);
+    expect((await log(mounted)).at(-1)).toMatchObject({ message: 'Ended.', clean: true });
+  });
 
   test('that is in use stays: unmount and SIGTERM say who holds it, a second SIGTERM ends it', async () => {
     const holder = start('sleep', ['1000'], { cwd: join(mounted.mountpoint, name) });
@@ -121,7 +117,7 @@ describe('a mount', () => {
     expect((await readRange(mounted.path(name), 0, 4096)).length).toBe(4096);
     process.kill(mounted.daemonPid, 'SIGTERM');
     await hasEnded(mounted);
-  }, 60_000);
+  });
 
   test('whose daemon was killed is explained, and cleared by unmount; what was written is there at the next', async () => {
     const file = await open(mounted.path(name), 'r+');
@@ -137,7 +133,7 @@ describe('a mount', () => {
     expect(await mountpointsUnder(mounted.mountpoint)).toEqual([]);
     const again = await mountAgain(mounted);
     expect((await readRange(again.path(name), 8192, 22)).toString()).toBe('written before the end');
-  }, 60_000);
+  });
 });
 
 test('without --state, each repository has its directory, which is found again', async () => {
@@ -157,7 +153,7 @@ test('without --state, each repository has its directory, which is found again',
   expect(second).toMatchObject({ stateDirectory: first.stateDirectory, degraded: false });
   expect((await readRange(join(mountpoint, name, 'disk.raw'), 0, 4)).toString()).toBe('kept');
   await mustLazydisk(['unmount', mountpoint], { env });
-}, 60_000);
+});
 
 test('a mount in the foreground serves in its own process until it is asked to end', async () => {
   const { repository, name } = await repositoryWithImage('file');
@@ -173,7 +169,7 @@ test('a mount in the foreground serves in its own process until it is asked to e
   daemon.kill('SIGTERM');
   expect(await daemon.ended).toMatchObject({ status: 0, signal: null });
   expect(await mountpointsUnder(folder)).toEqual([]);
-}, 60_000);
+});
 
 test('a mount starts without its store when it knows it, and says so; what a store refuses is final', async () => {
   const folder = await realpath(temporaryFolder('degraded'));
@@ -211,7 +207,7 @@ test('a mount starts without its store when it knows it, and says so; what a sto
   });
   expect(elsewhere).toMatchObject({ status: 5, stdout: '' });
   expect(elsewhere.stderr).toMatch(/^lazydisk: .*\n$/);
-}, 120_000);
+});
 
 test('a failure in the daemon is the same one sentence that the foreground says', async () => {
   const folder = await realpath(temporaryFolder('failure'));
@@ -226,4 +222,4 @@ test('a failure in the daemon is the same one sentence that the foreground says'
     stderr: expect.stringContaining('not a lazydisk repository'),
   });
   expect(foreground).toEqual(background);
-}, 60_000);
+});

@@ -41,7 +41,7 @@ const SOMEBODY = 1;
     namespace = await mountNamespace();
     await lazydisk('init', repository);
     await lazydisk('import', repository, original, 'base');
-  }, 60_000);
+  });
 
   const asNobody = (command: string, ...args: string[]): Promise<Ended> =>
     namespace.run('setpriv', user.words(command, args));

@@ -85,7 +85,7 @@ test('a state directory of an older version goes on: writes, owner, inode number
   if (supports('taking over')) await mustLazydisk(['restart', mounted.mountpoint], { env });
   expect(await checksumOf(head)).toBe(HEAD_SHA256);
   await mounted.unmount();
-}, 60_000);
+});
 
 // S71
 test('a state directory whose database is damaged is mounted: every write is there, and the log says what may be lost', async () => {
@@ -99,26 +99,22 @@ test('a state directory whose database is damaged is mounted: every write is the
   expect(readFileSync(join(stateDirectory, 'daemon.log'), 'utf8')).toContain('No written data is in it');
   expect(await commit(mounted, 'disk')).toMatchObject({ number: 3, changed: true });
   await mounted.unmount();
-}, 60_000);
+});
 
 describe('a state directory of a newer version', () => {
   test.each([
     ['by its own record', () => join(stateDirectory, 'state.json'), 2],
     ['by the record of a head', headRecord, 3],
-  ] as const)(
-    'is refused %s, in one sentence, and left as it was',
-    async (_, file, version) => {
-      setVersion(file(), version);
-      const before = contentsOfState();
-      const { status, stderr } = await refusedMount();
-      expect(status).toBe(1);
-      expect(stderr).toMatch(
-        /^lazydisk: .* by a newer lazydisk \(state version \d, this one knows \d\): use that version\.\n$/,
-      );
-      const after = contentsOfState();
-      for (const name of Object.keys(before).filter((each) => each.startsWith('heads')))
-        expect({ name, sha256: after[name] }).toEqual({ name, sha256: before[name] });
-    },
-    60_000,
-  );
+  ] as const)('is refused %s, in one sentence, and left as it was', async (_, file, version) => {
+    setVersion(file(), version);
+    const before = contentsOfState();
+    const { status, stderr } = await refusedMount();
+    expect(status).toBe(1);
+    expect(stderr).toMatch(
+      /^lazydisk: .* by a newer lazydisk \(state version \d, this one knows \d\): use that version\.\n$/,
+    );
+    const after = contentsOfState();
+    for (const name of Object.keys(before).filter((each) => each.startsWith('heads')))
+      expect({ name, sha256: after[name] }).toEqual({ name, sha256: before[name] });
+  });
 });

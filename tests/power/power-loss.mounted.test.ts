@@ -74,7 +74,6 @@ test.each(SEEDS)(
     await other.close();
     await life.world.close();
   },
-  120_000,
 );
 
 interface Life {

@@ -90,7 +90,7 @@ describe('completion in zsh', () => {
       zpty -r -m shell said '*DONE*'
       zpty -w -n shell "lazydisk ${typed}"$'\t'; zpty -r -m shell said "*${added}*" && print found
       zpty -d shell`;
-    const { stdout } = spawnSync('zsh', ['-f', '-c', script], { encoding: 'utf8', timeout: 10_000 });
+    const { stdout } = spawnSync('zsh', ['-f', '-c', script], { encoding: 'utf8', timeout: 60_000 });
     expect(stdout.trim()).toBe('found');
   });
 });

@@ -43,7 +43,7 @@ describe('the difference of two trees', () => {
       }),
       { numRuns: 60 },
     );
-  }, 60_000);
+  });
 
   test('of an image of 16 GiB and a commit of one chunk reads the two ways to that chunk, and nothing else', async () => {
     const { repository, store } = await createWorld();

@@ -79,5 +79,5 @@ describe('a repository with a changed object', () => {
       { numRuns: 150 },
     );
     expect((await verifyRepository(await openRepository(memory))).damages).toEqual([]);
-  }, 60_000);
+  });
 });

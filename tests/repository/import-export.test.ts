@@ -86,7 +86,7 @@ describe('what was imported', () => {
       }),
       { numRuns: 25 },
     );
-  }, 60_000);
+  });
 
   test('keeps its holes: a sparse file is read and written where it has data', async () => {
     const world = await createWorld();

@@ -178,7 +178,7 @@ describe('a snapshot writer', () => {
     const sizes = (await store.list('segments/')).objects.map((object) => object.sizeBytes);
     expect(Math.max(...sizes)).toBeLessThanOrEqual(8 * MIB + 4096);
     expect(sizes).toHaveLength(15); // 2, 4, eleven of 8, and 6 MiB of chunks; one of nodes
-  }, 60_000);
+  });
 
   test('ends with the first error of the store, and says it at every later call', async () => {
     const { repository, store } = await createWorld();

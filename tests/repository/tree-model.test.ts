@@ -81,7 +81,7 @@ describe('a tree', () => {
       }),
       { numRuns: 60 },
     );
-  }, 120_000);
+  });
 
   test('that did not change keeps its root, and nothing is uploaded', async () => {
     const { repository, store } = await createWorld();

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEarly, takeEarly } from '../../mount/service/early-start.js';
 import { isAlive } from '../helpers/processes.js';
-import { passed, waitFor } from '../helpers/waiting.js';
+import { waitFor } from '../helpers/waiting.js';
 
 const asRoot = process.getuid?.() === 0 ? test : test.skip;
 
@@ -49,8 +49,9 @@ asRoot('one that has ended already is not taken', async () => {
     `require('fs').writeFileSync(${JSON.stringify(pidFile)}, String(process.pid)); process.exit(1);`,
   );
   startEarly(['mount', 'file:///x', '/mnt'], environment(), program);
-  await waitFor('it has ended', () => existsSync(pidFile) && !isAlive(Number(readFileSync(pidFile, 'utf8') || '0')));
-  await passed(100); // Node hears of it a little later
+  const pid = await waitFor('it has said its number', () => existsSync(pidFile) && readFileSync(pidFile, 'utf8'));
+  // Not only dead: Node has heard of it.
+  await waitFor('it has ended', () => !existsSync(`/proc/${pid}`));
   expect(takeEarly(join(folder, 'run', 'mount.stderr'))).toBeUndefined();
 });
 

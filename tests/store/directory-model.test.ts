@@ -77,5 +77,5 @@ describe('the directory store', () => {
       }),
       { numRuns: 40 },
     );
-  }, 60_000);
+  });
 });

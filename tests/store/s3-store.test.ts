@@ -15,10 +15,10 @@ wanted('with a real S3 server', () => {
   beforeAll(async () => {
     server = await startS3();
     bucket = await server.makeBucket();
-  }, 120_000);
+  });
   afterAll(async () => {
     await server.stop();
-  }, 60_000);
+  });
 
   const open = (url: string, changes: Record<string, string> = {}): Promise<ObjectStore> =>
     openStore(parseLocation(url), {

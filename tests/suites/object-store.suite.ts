@@ -41,11 +41,7 @@ export function objectStoreSuite(
       await made.other?.close();
     });
     for (const [index, check] of objectStoreChecks.entries()) {
-      it(
-        check.title,
-        () => check.run({ store: made.store, other: made.other ?? made.store, area: `check-${index}/` }),
-        60_000,
-      );
+      it(check.title, () => check.run({ store: made.store, other: made.other ?? made.store, area: `check-${index}/` }));
     }
   });
 }

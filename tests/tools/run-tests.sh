@@ -35,8 +35,11 @@ trap 'exit 130' INT TERM
 
 say() { echo "== $* ($((SECONDS - began)) s)"; }
 
+# Below those that the kernel gives to connections: one of them could be gone again before the server listens.
 free_port() {
-  node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })'
+  local port
+  until port=$(shuf -i 10000-30000 -n 1) && ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+  echo "$port"
 }
 
 step() { # name, command...: one fact that holds or does not
