@@ -19,6 +19,7 @@ import { mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Level } from 'level';
 import { hasCode, LazydiskError, messageOf } from '../util/errors.js';
+import { SoundChanges } from './sound-changes.js';
 
 /** How many entries an iteration reads in one trip to LevelDB. */
 const ENTRIES_AT_ONCE = 1000;
@@ -47,6 +48,7 @@ export type DatabaseOperation =
 export class LocalDatabase {
   /** Rejects when the files of the beginning could not be synced. */
   private readonly settled: Promise<void>;
+  private readonly changes: SoundChanges;
 
   private constructor(
     readonly directory: string,
@@ -54,12 +56,13 @@ export class LocalDatabase {
   ) {
     this.settled = settle(directory);
     this.settled.catch(() => undefined);
+    this.changes = new SoundChanges(directory, level);
   }
 
   /**
    * Opens the database in `directory`, which is created with mode 0700 when it is not there.
    * BUSY: another process (or this one) has it open. DAMAGED: LevelDB refuses its files, or damage was met in them before. IO:
-   * anything else. Every method of an open one rejects with DAMAGED where it meets damage.
+   * anything else. Every method of an open one rejects with DAMAGED where it meets damage; changes with NO_SPACE or IO, too.
    */
   static async open(directory: string, trust: 'sound' | 'in-doubt' = 'sound'): Promise<LocalDatabase> {
     await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
@@ -99,14 +102,12 @@ export class LocalDatabase {
   }
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<void> {
-    if (options.sync === true) await this.settled;
-    await this.watched(this.level.put(key, value, { sync: options.sync ?? false }));
+    await this.change(options, (sync) => this.level.put(key, value, sync));
   }
 
   /** Resolves also when there was no such key. */
   async delete(key: string, options: WriteOptions = {}): Promise<void> {
-    if (options.sync === true) await this.settled;
-    await this.watched(this.level.del(key, { sync: options.sync ?? false }));
+    await this.change(options, (sync) => this.level.del(key, sync));
   }
 
   /** Applies the operations in their order, all or none. */
@@ -117,8 +118,7 @@ export class LocalDatabase {
         ? ({ type: 'put', key: operation.key, value: operation.value } as const)
         : ({ type: 'del', key: operation.key } as const),
     );
-    if (options.sync === true) await this.settled;
-    await this.watched(this.level.batch(steps, { sync: options.sync ?? false }));
+    await this.change(options, (sync) => this.level.batch(steps, sync));
   }
 
   /** All entries whose key begins with `prefix`, in key order, as they were when the iteration began. */
@@ -144,6 +144,15 @@ export class LocalDatabase {
   async close(): Promise<void> {
     await this.settled.catch(() => undefined);
     await this.level.close();
+  }
+
+  /** One after the other (sound-changes.ts). */
+  private async change(
+    { sync = false }: WriteOptions,
+    make: (options: Required<WriteOptions>) => Promise<void>,
+  ): Promise<void> {
+    if (sync) await this.settled;
+    await this.watched(this.changes.make(() => make({ sync })));
   }
 
   /** Remembers damage for the next open. */
