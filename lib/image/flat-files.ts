@@ -171,7 +171,7 @@ async function copyData(source: FlatSource, file: FileHandle, signal: AbortSigna
   const lane = async (): Promise<void> => {
     for await (const { offset, lengthBytes } of pieces) {
       const bytes = await source.read(offset, lengthBytes, signal);
-      await file.write(bytes, 0, bytes.byteLength, offset);
+      await writeAll(file, bytes, offset);
       dataBytes += bytes.byteLength;
     }
   };
@@ -180,6 +180,13 @@ async function copyData(source: FlatSource, file: FileHandle, signal: AbortSigna
   const failed = lanes.find((ended) => ended.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
   return dataBytes;
+}
+
+/** A disk that becomes full takes a part of a write without an error, and says so only to the next one. */
+async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let done = 0; done < bytes.byteLength;) {
+    done += (await file.write(bytes, done, bytes.byteLength - done, offset + done)).bytesWritten;
+  }
 }
 
 interface Piece {

@@ -37,6 +37,8 @@ export class HeadState {
   private readonly gate: Gate;
   private currentSize = 0;
   private failed: LazydiskError | undefined;
+  /** A layer that holds behind this size of the disk what a failed write has left there. */
+  private remains: { readonly layer: Layer; readonly sizeBytes: number } | undefined;
 
   /** Takes over `base` (acquired) and the open `layers`, oldest first. */
   constructor(
@@ -117,6 +119,19 @@ export class HeadState {
     if (sizeBytes <= this.capacityBytes) return;
     this.topLayer.blocks.grow(blockCount(sizeBytes));
     this.publish();
+  }
+
+  /** A write beyond the end has failed: what it has left there must not be seen when the disk ends later. */
+  noteRemains(): void {
+    this.remains ??= { layer: this.topLayer, sizeBytes: this.currentSize };
+  }
+
+  /** In the turn in which the disk grows, before it does. Without the gate: no worker looks behind the end. */
+  clearRemains(): void {
+    const { remains } = this;
+    if (remains !== undefined && this.currentLayers.includes(remains.layer))
+      remains.layer.dropBehind(remains.sizeBytes);
+    this.remains = undefined;
   }
 
   /** The disk ends later, within the arrays: recorded first, then seen. */

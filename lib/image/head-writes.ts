@@ -29,16 +29,18 @@ export class HeadWrites {
       const plane = state.plane(0);
       const top = state.top(plane);
       if (end <= state.capacityBytes && foreignEdges(top, offset, bytes.length).length === 0) {
-        writeHere(plane, top, buffer, 0, offset, bytes.length);
-        if (end > state.sizeBytes) state.grow(end);
+        this.upTo(end, () => {
+          writeHere(plane, top, buffer, 0, offset, bytes.length);
+          return true;
+        });
         return;
       }
       await this.prepared(offset, end, signal, (lease) => {
         state.reserve(end);
         const now = state.plane(0);
-        const done = writeComposed(now, state.top(now), offset, buffer, (chunk) => lease.transient(chunk));
-        if (done && end > state.sizeBytes) state.grow(end);
-        return done;
+        return this.upTo(end, () =>
+          writeComposed(now, state.top(now), offset, buffer, (chunk) => lease.transient(chunk)),
+        );
       });
     });
   }
@@ -82,9 +84,25 @@ export class HeadWrites {
     await state.section(() => {
       state.assertUsable();
       if (sizeBytes <= state.sizeBytes) return;
+      state.clearRemains();
       state.reserve(sizeBytes);
       state.grow(sizeBytes);
     });
+  }
+
+  /** In one turn: writes, and makes the disk end where the write ends, if that is later. What `write` returns. */
+  private upTo(end: number, write: () => boolean): boolean {
+    const { state } = this;
+    if (end <= state.sizeBytes) return write();
+    state.clearRemains();
+    try {
+      const done = write();
+      if (done) state.grow(end);
+      return done;
+    } catch (error) {
+      state.noteRemains();
+      throw error;
+    }
   }
 
   private async prepared(

@@ -132,7 +132,7 @@ export class Layer {
   }
 
   /**
-   * Takes away what lies behind the end of a disk that has just been opened: writes that never counted, because the size that
+   * Takes away what lies behind the end of the disk: writes that never counted, because they have failed, or because the size that
    * goes with them was lost. Else the disk would show them when it grows again. Not durable before the next round, or `settle`.
    */
   dropBehind(sizeBytes: number): void {
