@@ -55,14 +55,16 @@ export async function cloneLocally(
   if ((await images.find(newName, options.signal)) !== undefined) throw imageExists(newName);
   const id = randomId();
   const head = await headOfLocalClone(parts.heads, newName, id, record, origin);
-  if (sizeBytes > record.sizeBytes) {
-    await head.truncate(sizeBytes, options.signal);
-    await head.fsync();
-  }
-  // Another one of this name was made since the question.
-  if (images.known(newName) !== undefined) {
+  try {
+    if (sizeBytes > record.sizeBytes) {
+      await head.truncate(sizeBytes, options.signal);
+      await head.fsync();
+    }
+    // Another one of this name was made since the question.
+    if (images.known(newName) !== undefined) throw imageExists(newName);
+  } catch (error) {
     await head.discard();
-    throw imageExists(newName);
+    throw error;
   }
   images.add(new LocalImage(parts, newName, id, head));
   return { image: newName, number: null, source: { image: origin, number: record.number } };

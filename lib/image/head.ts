@@ -173,6 +173,8 @@ export class LocalHead implements Head {
   /** STALE while the content is being replaced: who opened it then would read another one under the same name. */
   opened(): void {
     this.assertStays();
+    // Nobody has it open, nor is about to write: what has failed is tried anew.
+    if (this.opens === 0 && this.writers === 0) this.disk.recover();
     this.opens++;
   }
 

@@ -44,6 +44,10 @@ test('a sync that the disk fails is an error until the head is opened anew, and 
   expect(await codeOf(head.fsync())).toBe('IO');
   expect(await codeOf(head.write(0, Buffer.alloc(BLOCK, 3)))).toBe('IO');
   shut(head);
+  expect(await codeOf(head.read(0, 1))).toBe('IO');
+  head.opened(); // for reading
+  expect([...(await head.read(0, 1))]).toEqual([2]);
+  head.closed();
   const again = await world.openHead('disk');
   await again.fsync();
   expect([...(await again.read(0, 1))]).toEqual([2]);
@@ -82,5 +86,20 @@ test('a revert of which the disk does not say whether it is kept is none: what i
   await world.crash();
   const after = await world.openHead('disk');
   expect([...(await after.read(0, 1)), ...(await after.read(BLOCK, 1))]).toEqual([2, 3]);
+  await world.close();
+});
+
+// S50
+test('a larger local clone for which there is no room is none, also for the next daemon', async () => {
+  const disk = PowerDisk.start();
+  const world = await worldOn(disk);
+  const cloned = () => world.catalogue.clone('disk', 'larger', { local: true, sizeBytes: 64 * CHUNK });
+  await disk.inject({ operation: 'create', name: '\\.data$', errno: 'ENOSPC', times: 1000 });
+  expect(await codeOf(cloned())).toBe('NO_SPACE');
+  await disk.inject();
+  await world.crash();
+  expect(await world.catalogue.names()).toEqual(['disk']);
+  await cloned();
+  expect((await world.openHead('larger')).sizeBytes()).toBe(64 * CHUNK);
   await world.close();
 });
