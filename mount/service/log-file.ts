@@ -88,7 +88,12 @@ export class LogFile implements Log {
   }
 
   private rotate(): void {
-    renameSync(this.path, `${this.path}.1`);
+    try {
+      renameSync(this.path, `${this.path}.1`);
+    } catch (error) {
+      // Somebody has taken the file away, or the try before found no descriptor for the next one: a new one begins all the same.
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    }
     const next = openSync(this.path, 'a', 0o600);
     closeSync(this.descriptor);
     this.descriptor = next;

@@ -54,6 +54,21 @@ test('a restarted daemon goes on in the same file and keeps the bound', () => {
   expect(statSync(path).size).toBeLessThanOrEqual(1024);
 });
 
+test('a file that somebody has removed is followed by a new one at the bound, and no line is lost after it', () => {
+  const path = join(folder, 'daemon.log');
+  const log = new LogFile(path, { limitBytes: 4096, environment: {} });
+  log.info('first');
+  rmSync(path);
+  for (let count = 0; count < 100; count++) log.info('line', { count });
+  log.close();
+  const kept = readdirSync(folder)
+    .sort()
+    .reverse()
+    .flatMap((name) => lines(join(folder, name)));
+  expect(kept.at(-1)).toMatchObject({ message: 'line', count: 99 });
+  expect(kept.filter(({ message }) => message !== 'line')).toEqual([]);
+});
+
 test('a huge line is cut and still JSON', () => {
   const path = join(folder, 'daemon.log');
   const log = new LogFile(path, { environment: {} });
