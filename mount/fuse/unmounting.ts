@@ -1,7 +1,11 @@
 /**
  * Taking a mount away. As root by umount2(2), in a thread of its own: the kernel may write pages back while it unmounts; those
  * requests want answers from the main thread, which must not be the one that waits. As another user by fusermount3.
+ *
+ * The file of that thread is loaded when it is needed, perhaps weeks after the daemon: a package that was removed or replaced meanwhile
+ * took it away. Then umount(8) makes the same call.
  */
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { MNT_DETACH, MNT_FORCE, umount2 } from '../../lib/util/syscalls.js';
@@ -44,10 +48,32 @@ function unmountInThread(mountpoint: string, flags: number): Promise<void> {
     thread.on('message', (failure: { code: string; message: string }) => {
       outcome = failure;
     });
-    thread.on('error', reject);
-    thread.on('exit', () => {
+    thread.on('error', () => {
+      unmountByProgram(mountpoint, flags).then(resolve, reject);
+    });
+    thread.on('exit', (status) => {
+      // One that could not be loaded has said so already.
+      if (status !== 0) return;
       if (outcome === undefined) resolve();
       else reject(Object.assign(new Error(outcome.message), { code: outcome.code }));
     });
   });
+}
+
+/** As `unmountInThread`. The path is taken as it is: the mount need not answer. */
+function unmountByProgram(mountpoint: string, flags: number): Promise<void> {
+  const words = ['--internal-only', '--no-canonicalize'];
+  if ((flags & MNT_FORCE) !== 0) words.push('--force');
+  if ((flags & MNT_DETACH) !== 0) words.push('--lazy');
+  return new Promise((resolve, reject) => {
+    execFile('umount', [...words, '--', mountpoint], { env: { ...process.env, LC_ALL: 'C' } }, (error, _out, said) => {
+      if (error === null) resolve();
+      else reject(Object.assign(new Error(said.trim() || error.message), { code: codeOf(said) }));
+    });
+  });
+}
+
+function codeOf(said: string): string {
+  if (/busy/i.test(said)) return 'EBUSY';
+  return /not mounted|not found|no mount point/i.test(said) ? 'EINVAL' : 'EIO';
 }
