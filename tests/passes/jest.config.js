@@ -24,15 +24,26 @@ function pass(displayName, files, { without = '', environment = {} } = {}) {
   };
 }
 
-/** What is the same on any driver, or chooses its own: ways to install, and a page that asks the daemon, not the mount. */
-const OF_NO_DRIVER = ['demo', 'doctor', 'dashboard'];
+/** What is run on the default driver in any pass. */
+const OF_NO_DRIVER = ['demo', 'doctor'];
 
 /**
  * What no feature of a kernel changes: which side of a store or of another host fails, how often and when chunks are fetched, who
  * may do what, what the daemon tells of itself. And what runs with an empty environment, in which nothing is masked.
  */
 const OF_NO_KERNEL = [
-  ...['faults', 'mirror', 'fill', 'profile', 'commit-ways', 'two-mounts', 'read-rights', 'secrets', 'seeing'],
+  ...[
+    'faults',
+    'mirror',
+    'fill',
+    'profile',
+    'commit-ways',
+    'two-mounts',
+    'read-rights',
+    'secrets',
+    'seeing',
+    'dashboard',
+  ],
   ...['install', 'recipes', 'fstab', 'users', 'users-allowed'],
 ];
 

@@ -252,7 +252,7 @@ describe('collection', () => {
         for (const [what, count] of simulation.counts) counts.set(what, (counts.get(what) ?? 0) + count);
       }),
       // Always the same simulations: another seed in a hundred finds a record whose PUT waited for minutes, while another host
-      // published and deleted that number (FORMAT, numbers); SEED=n looks at others.
+      // published and deleted that number (FORMAT 10, Tombstones); SEED=n looks at others.
       { numRuns: 15, seed: Number(process.env['SEED'] ?? 1) },
     );
     // A run in which nothing ever succeeded would prove nothing.
