@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { throwIfAborted } from '../util/abort.js';
 import { LazydiskError } from '../util/errors.js';
 import { syncFolder } from '../util/folders.js';
+import { writeAll } from '../util/write-all.js';
 import type { Disk } from './api.js';
 import { isFull } from './room.js';
 
@@ -180,13 +181,6 @@ async function copyData(source: FlatSource, file: FileHandle, signal: AbortSigna
   const failed = lanes.find((ended) => ended.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
   return dataBytes;
-}
-
-/** A disk that becomes full takes a part of a write without an error, and says so only to the next one. */
-async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
-  for (let done = 0; done < bytes.byteLength;) {
-    done += (await file.write(bytes, done, bytes.byteLength - done, offset + done)).bytesWritten;
-  }
 }
 
 interface Piece {

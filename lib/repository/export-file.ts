@@ -4,11 +4,12 @@
  * It is written under a temporary name beside its target and renamed when it is whole and synced, so an interrupted export
  * leaves nothing that looks finished. Only blocks that are not zero are written: the file is as thin as it can be.
  */
-import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isZero, randomId } from '../format/checksums.js';
 import { BLOCK_SIZE, type Bytes } from '../format/geometry.js';
 import { errnoOf, LazydiskError, messageOf } from '../util/errors.js';
+import { writeAll } from '../util/write-all.js';
 import type { Piece } from './export-stream.js';
 
 /** Writes all of `bytes` at `position`. */
@@ -81,13 +82,6 @@ async function writeBlocks(write: WriteAt, { offset, bytes }: Piece): Promise<vo
     from = at + BLOCK_SIZE;
   }
   if (bytes.length > from) await write(bytes.subarray(from), offset + from);
-}
-
-async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
-    done += bytesWritten;
-  }
 }
 
 /** An existing target is replaced when it is empty or `force`. EXISTS, USAGE. */
