@@ -3,14 +3,14 @@ import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { readRange } from '../helpers/contents.js';
-import { isMainPass, testOn } from '../helpers/driver.js';
+import { testOn } from '../helpers/driver.js';
 import { MIB, repositoryWithImage } from '../helpers/images.js';
 import { control, mountAgain, mountRepository, type MountedTest } from '../helpers/mounts.js';
 import { must } from '../helpers/processes.js';
 import { temporaryFolder } from '../helpers/temporary.js';
 
-/** `make torture` asks for a thousand; a kernel that lacks something is asked for what any round would leave behind. */
-const ROUNDS = Number(process.env['MOUNT_ROUNDS'] ?? (isMainPass ? 50 : 10));
+/** `make torture` asks for a thousand. */
+const ROUNDS = Number(process.env['MOUNT_ROUNDS'] ?? 50);
 
 cleanUpAfter('each');
 

@@ -24,36 +24,6 @@ function pass(displayName, files, { without = '', environment = {} } = {}) {
   };
 }
 
-/** What is run on the default driver in any pass. */
-const OF_NO_DRIVER = ['demo', 'doctor'];
-
-/**
- * What no feature of a kernel changes: which side of a store or of another host fails, how often and when chunks are fetched, who
- * may do what, what the daemon tells of itself. And what runs with an empty environment, in which nothing is masked.
- */
-const OF_NO_KERNEL = [
-  ...[
-    'faults',
-    'mirror',
-    'fill',
-    'profile',
-    'commit-ways',
-    'two-mounts',
-    'read-rights',
-    'secrets',
-    'seeing',
-    'dashboard',
-  ],
-  ...['install', 'recipes', 'fstab', 'users', 'users-allowed'],
-];
-
-const LAZYDISK_FUSE_WITHOUT = 'async-read,async-dio,parallel-dirops,readdirplus,passthrough,resend';
-
-/** The pattern of these files of tests/mounted. */
-function named(...files) {
-  return `mounted/(${files.join('|')})\\.`;
-}
-
 export default {
   rootDir,
   testTimeout,
@@ -63,13 +33,15 @@ export default {
   projects: [
     pass('unit', '**/*', { without: '(mounted|guest|torture)/' }),
     pass('mounted', 'mounted/*'),
-    // What kernels lack, as this driver sees it.
+    // What kernels lack, as this driver sees it: all but what is about ways to install, recipes, and what is run with an empty
+    // environment, in which nothing is masked.
     pass('masked', 'mounted/*', {
-      without: named(...OF_NO_DRIVER, ...OF_NO_KERNEL),
-      environment: { LAZYDISK_FUSE_WITHOUT },
+      without: 'mounted/(install|recipes|demo|doctor|fstab|users|users-allowed)\\.',
+      environment: { LAZYDISK_FUSE_WITHOUT: 'async-read,async-dio,parallel-dirops,readdirplus,passthrough,resend' },
     }),
+    // All but what is run on the default driver in any pass.
     pass('native', 'mounted/*', {
-      without: named(...OF_NO_DRIVER),
+      without: 'mounted/(demo|doctor)\\.',
       environment: { LAZYDISK_TEST_DRIVER: 'fuse-native' },
     }),
     pass('guest', 'guest/*', { without: 'guest/host\\.' }),
