@@ -60,13 +60,20 @@ def chunks(reference, level, first):  # section 5
 def numbers(image):  # section 3
     folder = f'{root}/images/{image}/snapshots'
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted(int(name[:8]) for name in names if re.fullmatch(r'\d{8}\.json', name))
+    return sorted(int(name[:8]) for name in names if re.fullmatch(r'\d{8}\.json', name) and not deleted(image, int(name[:8])))
+
+def deleted(image, number):  # section 3
+    record, tombstone = (f'{root}/images/{image}/{kind}/{number:08}.json' for kind in ('snapshots', 'deleted'))
+    return os.path.exists(tombstone) and not (os.path.exists(record) and os.path.getsize(record))
 
 def export(name, target):  # section 7
     image, number, tag = re.fullmatch(r'([^@:/]+)(?:@(\d+)|:([^@:/]+))?', name).groups()
     if tag is not None:
         number = document(f'images/{image}/tags/{tag}.json')['number']
-    record = document(f'images/{image}/snapshots/{int(number or max(numbers(image), default=0)):08}.json')
+    number = int(number or max(numbers(image), default=0))
+    if deleted(image, number):
+        fail(f'{image}@{number} was deleted')
+    record = document(f'images/{image}/snapshots/{number:08}.json')
     size, chunk_size, place = record['sizeBytes'], record['chunkSizeBytes'], record['root']
     level = 0
     while 256 ** (level + 1) * chunk_size < size:

@@ -24,7 +24,7 @@ export interface ImageListing {
   readonly writer: WriterLock | null;
   /** Names of its tags, ascending. */
   readonly tags: readonly string[];
-  /** Highest record or tombstone + 1, at least 1. */
+  /** Highest number that was ever used + 1, at least 1. */
   readonly nextNumber: number;
 }
 
@@ -73,7 +73,10 @@ export interface Repository {
    * the put could not be made soon enough after that was seen; nothing was published, and all must be tried again.
    */
   publishRecord(image: string, record: SnapshotRecord, signal?: AbortSignal, evidence?: PublishEvidence): Promise<void>;
-  /** Writes the tombstone, then removes the record. LOCKED when a lock names it as its base, CONFLICT when a tag leads to it. Idempotent. */
+  /**
+   * Writes the tombstone, then empties the record. LOCKED when a lock names it as its base, CONFLICT when a tag leads to it or
+   * the second comes minutes after the first. Idempotent.
+   */
   deleteSnapshot(image: string, number: number, signal?: AbortSignal): Promise<void>;
   /**
    * Brings a deleted snapshot back under its number; idempotent. NOT_FOUND: it was not deleted, or its grace is over.

@@ -6,11 +6,12 @@
  * the record goes.
  */
 import PQueue from 'p-queue';
-import { IMAGES_PREFIX, parseKey } from '../format/keys.js';
+import { IMAGES_PREFIX, tombstoneKey } from '../format/keys.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { hasCode } from '../util/errors.js';
 import type { Repository } from './api.js';
 import { readTombstone } from './deletion.js';
+import { listedImages, type ListedImage } from './listings.js';
 import { readTags } from './tags.js';
 
 /** Documents that are read at once. */
@@ -27,13 +28,6 @@ export interface ExpiredTombstone {
 export interface Roots {
   readonly records: readonly SnapshotRecord[];
   readonly expired: readonly ExpiredTombstone[];
-}
-
-interface ListedImage {
-  readonly living: Set<number>;
-  readonly deleted: { readonly number: number; readonly sinceMs: number }[];
-  readonly tags: string[];
-  hasLock: boolean;
 }
 
 /** `nowMs`: the store's time. DAMAGED, UNSUPPORTED, and the errors of the store. */
@@ -59,35 +53,21 @@ export async function readRoots(
       await keepDeleted(image, number);
     }
   };
-  const keepImage = async (image: string, { living, deleted, tags, hasLock }: ListedImage): Promise<void> => {
+  const { objects } = await store.list(IMAGES_PREFIX, { signal });
+  const modifiedMs = new Map(objects.map((object) => [object.key, object.modifiedMs]));
+  const keepImage = async (image: string, { snapshots, deleted, tags, hasLock }: ListedImage): Promise<void> => {
     const lock = hasLock ? await queue.add(() => repository.readLock(image, signal)) : null;
     const tagged = deleted.length === 0 ? [] : await readTags(store, image, tags, signal);
     const kept = new Set([lock?.base?.number, ...tagged.map(({ number }) => number)]);
-    const reading = [...living].map((number) => queue.add(() => keepLiving(image, number)));
-    for (const { number, sinceMs } of deleted.filter(({ number }) => !living.has(number))) {
+    const reading = snapshots.map(({ number }) => queue.add(() => keepLiving(image, number)));
+    for (const number of deleted) {
+      const sinceMs = modifiedMs.get(tombstoneKey(image, number))!;
       if (!kept.has(number) && sinceMs + times.graceMs <= times.nowMs) expired.push({ image, number, sinceMs });
       else reading.push(queue.add(() => keepDeleted(image, number)));
     }
     await Promise.all(reading);
   };
 
-  const images = await listImages(repository, signal);
-  await Promise.all([...images].map(([image, listed]) => keepImage(image, listed)));
+  await Promise.all([...listedImages(objects)].map(([image, listed]) => keepImage(image, listed)));
   return { records, expired };
-}
-
-async function listImages(repository: Repository, signal: AbortSignal | undefined): Promise<Map<string, ListedImage>> {
-  const { objects } = await repository.store.list(IMAGES_PREFIX, { signal });
-  const images = new Map<string, ListedImage>();
-  for (const { key, modifiedMs } of objects) {
-    const parsed = parseKey(key);
-    if (parsed === undefined || !('image' in parsed)) continue;
-    const listed = images.get(parsed.image) ?? { living: new Set(), deleted: [], tags: [], hasLock: false };
-    images.set(parsed.image, listed);
-    if (parsed.kind === 'snapshot') listed.living.add(parsed.number);
-    if (parsed.kind === 'tombstone') listed.deleted.push({ number: parsed.number, sinceMs: modifiedMs });
-    if (parsed.kind === 'writer') listed.hasLock = true;
-    if (parsed.kind === 'tag') listed.tags.push(parsed.tag);
-  }
-  return images;
 }

@@ -1,9 +1,13 @@
 /**
- * Deleting a snapshot: the tombstone first, which keeps its number used and its record for undelete, then the record.
+ * Deleting a snapshot: the tombstone first, which keeps its record for undelete, then an empty object over the record.
  *
- * A number with both is a living snapshot: a deletion that was interrupted (deleting again finishes it), given up because of
- * a lock, or undone. Undoing is one put, of the record that the tombstone holds. Tombstones are never removed: another
- * deletion may count on one that is there. Chunks and nodes stay: what no record and no tombstone reaches is reclaimed by
+ * The key of a record is never free again, so the number can't be used again either: the put of a writer that chose it before
+ * it was published, and arrives after it was deleted, is refused like any other second one. An absent record with a tombstone
+ * is deleted as well (so an early lazydisk left it).
+ *
+ * A number with a tombstone and a record is a living snapshot: a deletion that was interrupted (deleting again finishes it),
+ * given up because of a lock, or undone. Undoing is one put, of the record that the tombstone holds. Tombstones are never
+ * removed: another deletion may count on one that is there. Chunks and nodes stay: what no record and no tombstone reaches is reclaimed by
  * collection. Lock and tags are looked at before and once more after the tombstone, so that a writer that begins meanwhile
  * keeps its base, and a tag its snapshot. When the grace is over, a collection takes the record out: the tombstone is final, and what it held may go.
  */
@@ -13,27 +17,45 @@ import { decodeSnapshotRecord, type SnapshotRecord } from '../format/snapshot-re
 import { decodeTombstone, encodeTombstone, type Tombstone } from '../format/tombstone.js';
 import type { ObjectStore } from '../store/object-store.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
+import type { Stopwatch } from '../util/stopwatch.js';
 import { readLock } from './locks.js';
+import { getOrNull } from './read-document.js';
+import { within } from './reliance.js';
 import { readTags, tagNames } from './tags.js';
 
+/** What a deletion puts over a record. */
+const EMPTIED = Buffer.alloc(0);
+
+/**
+ * LOCKED, CONFLICT (tagged; or it took so long that the grace which the tombstone begins would be cut short), NOT_FOUND.
+ * `ageMs`: since the deletion began.
+ */
 export async function deleteSnapshot(
   store: ObjectStore,
   image: string,
   number: number,
+  ageMs: Stopwatch,
   signal?: AbortSignal,
 ): Promise<void> {
   await assertUnused(store, image, number, signal);
   const key = snapshotKey(image, number);
   const bytes = await getOrNull(store, key, signal);
-  if (bytes === null) {
+  if (bytes === null || isEmptied(bytes)) {
     if ((await readTombstone(store, image, number, signal)) !== null) return; // it is done
-    throw new LazydiskError('NOT_FOUND', `${image}@${number} does not exist in ${store.location}.`, {
-      facts: { image, number },
-    });
+    if (bytes === null) {
+      throw new LazydiskError('NOT_FOUND', `${image}@${number} does not exist in ${store.location}.`, {
+        facts: { image, number },
+      });
+    }
   }
   await putTombstone(store, image, tombstoneOf(number, bytes, key), signal);
   await assertUnused(store, image, number, signal);
-  await store.delete(key, { signal });
+  await store.put(key, EMPTIED, { signal, pace: within(ageMs) });
+}
+
+/** Whether this is what stands for a record where its snapshot was deleted, if there is a tombstone. */
+export function isEmptied(bytes: Uint8Array): boolean {
+  return bytes.length === EMPTIED.length;
 }
 
 /** The tombstone of a number, or null. DAMAGED, UNSUPPORTED. */
@@ -165,13 +187,4 @@ async function assertNotBase(store: ObjectStore, image: string, number: number, 
     `${image}@${number} is the base of what ${lock.host} (process ${lock.pid}) is writing; commit or revert there first.`,
     { facts: { image, number, lock } },
   );
-}
-
-async function getOrNull(store: ObjectStore, key: string, signal: AbortSignal | undefined): Promise<Buffer | null> {
-  try {
-    return await store.get(key, { signal });
-  } catch (error) {
-    if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return null;
-    throw error;
-  }
 }

@@ -1,7 +1,25 @@
-/** A document that comes damaged is fetched again once: what was changed on the way comes right then. */
+/** Reading small objects whole. */
+import type { ObjectStore } from '../store/object-store.js';
 import { hasCode } from '../util/errors.js';
 
-/** What `decode` makes of what `fetch` brings. Rejects as they do, with DAMAGED only when it came so twice. */
+/** null: there is no such object. Rejects as the store does, also where the bucket is missing. */
+export async function getOrNull(
+  store: ObjectStore,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<Buffer | null> {
+  try {
+    return await store.get(key, { signal });
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return null;
+    throw error;
+  }
+}
+
+/**
+ * What `decode` makes of what `fetch` brings. A document that comes damaged is fetched again once: what was changed on the
+ * way comes right then. Rejects as they do, with DAMAGED only when it came so twice.
+ */
 export async function readDocument<T>(fetch: () => Promise<Buffer>, decode: (bytes: Buffer) => T): Promise<T> {
   const bytes = await fetch();
   try {

@@ -19,7 +19,7 @@ import { MIN_GRACE_MS } from '../format/condemned-list.js';
 import { parseKey, segmentKey, SEGMENTS_PREFIX } from '../format/keys.js';
 import type { SegmentId } from '../format/references.js';
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from '../format/segment.js';
-import type { ObjectStore } from '../store/object-store.js';
+import type { ObjectStore, Pace } from '../store/object-store.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import { startStopwatch, type Stopwatch } from '../util/stopwatch.js';
 import type { KnownPlaces } from './api.js';
@@ -29,6 +29,18 @@ import { condemns, readCondemnations, type Condemnation } from './condemned.js';
 export const PUBLISH_WINDOW_MS = 15 * 60 * 1000;
 /** The same, and as much again for a put that was given up and takes effect late. */
 export const PUBLISHED_BY_MS = 2 * PUBLISH_WINDOW_MS;
+
+/**
+ * Lets a put be tried as long as what was seen in the store is young enough to act upon, then CONFLICT. Asked before each try,
+ * however long tries go on.
+ */
+export function within(ageMs: Stopwatch): Pace {
+  const minutes = PUBLISH_WINDOW_MS / 60_000;
+  return async () => {
+    if (ageMs() <= PUBLISH_WINDOW_MS) return;
+    throw new LazydiskError('CONFLICT', `The store did not take it within ${minutes} minutes; try again.`);
+  };
+}
 
 export class Reliance {
   readonly #store: ObjectStore;

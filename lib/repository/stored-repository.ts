@@ -26,11 +26,11 @@ import type {
   TreeReader,
 } from './api.js';
 import { BoundedMap } from './bounded-map.js';
-import { deletedRecord, deleteSnapshot } from './deletion.js';
+import { deletedRecord, deleteSnapshot, isEmptied } from './deletion.js';
 import { isLiving, listedImages, NO_IMAGE } from './listings.js';
 import { readLock, releaseLock, takeLock, updateLock } from './locks.js';
-import { readDocument } from './read-document.js';
-import { PUBLISH_WINDOW_MS, Reliance } from './reliance.js';
+import { getOrNull, readDocument } from './read-document.js';
+import { Reliance, within } from './reliance.js';
 import { SingleFlight } from './single-flight.js';
 import { StoredSnapshotWriter } from './snapshot-writer.js';
 import { StoredTrees } from './trees.js';
@@ -91,7 +91,7 @@ export class StoredRepository implements Repository {
   async readLivingRecord(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
     const key = snapshotKey(image, number);
     const record = await readDocument(
-      () => this.#get(key, `${image}@${number}`, signal),
+      () => this.#getRecord(image, number, signal),
       (bytes) => decodeSnapshotRecord(bytes, key),
     );
     if (record.number !== number) throw damaged(key, `it is the record of number ${record.number}`);
@@ -143,16 +143,14 @@ export class StoredRepository implements Repository {
     const key = snapshotKey(image, record.number);
     const bytes = encodeSnapshotRecord(record, key);
     const evidenceAgeMs = sourceAgeMs ?? this.startStopwatch();
-    const [isUsed] = await Promise.all([
-      number !== 'listed' && this.#exists(tombstoneKey(image, record.number), signal),
+    const [tombstone] = await Promise.all([
+      number === 'listed' ? null : getOrNull(this.store, tombstoneKey(image, record.number), signal),
       this.assertExclusivePuts(signal),
       confirm?.(signal),
     ]);
-    // Asked before each try, however long tries go on.
-    const pace = () => (evidenceAgeMs() > PUBLISH_WINDOW_MS ? Promise.reject(tooLate()) : Promise.resolve());
-    if (isUsed) throw taken(image, record.number);
+    if (tombstone !== null) throw taken(image, record.number);
     try {
-      await this.store.put(key, bytes, { ifAbsent: true, signal, pace });
+      await this.store.put(key, bytes, { ifAbsent: true, signal, pace: within(evidenceAgeMs) });
     } catch (error) {
       if (!hasCode(error, 'EXISTS')) throw error;
       if (!(await this.#isOurs(image, record, signal))) throw taken(image, record.number, error);
@@ -161,7 +159,7 @@ export class StoredRepository implements Repository {
   }
 
   async deleteSnapshot(image: string, number: number, signal?: AbortSignal): Promise<void> {
-    await deleteSnapshot(this.store, image, number, signal);
+    await deleteSnapshot(this.store, image, number, this.startStopwatch(), signal);
     this.#records.delete(snapshotKey(image, number));
   }
 
@@ -179,7 +177,7 @@ export class StoredRepository implements Repository {
         { facts: { image, number } },
       );
     }
-    await this.publishRecord(image, record, signal, { number: 'listed', sourceAgeMs });
+    await this.#publishAgain(image, record, sourceAgeMs, signal);
     return record;
   }
 
@@ -209,6 +207,36 @@ export class StoredRepository implements Repository {
     return new StoredSnapshotWriter(this.store, options, codec, new Reliance(this.store, this.startStopwatch));
   }
 
+  /**
+   * Puts the record of a deleted snapshot. What stands in its place may be overwritten: nobody ever puts another record there
+   * (deletion.ts). Where there is nothing, that is for If-None-Match to see.
+   */
+  async #publishAgain(
+    image: string,
+    record: SnapshotRecord,
+    sourceAgeMs: Stopwatch,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const key = snapshotKey(image, record.number);
+    const [there] = await Promise.all([getOrNull(this.store, key, signal), this.assertExclusivePuts(signal)]);
+    if (there === null || !isEmptied(there)) {
+      await this.publishRecord(image, record, signal, { number: 'listed', sourceAgeMs });
+      return;
+    }
+    await this.store.put(key, encodeSnapshotRecord(record, key), { signal, pace: within(sourceAgeMs) });
+    this.#records.set(key, record);
+  }
+
+  /** NOT_FOUND: there is none, or it was deleted. */
+  async #getRecord(image: string, number: number, signal: AbortSignal | undefined): Promise<Buffer> {
+    const bytes = await this.#get(snapshotKey(image, number), `${image}@${number}`, signal);
+    if (!isEmptied(bytes)) return bytes;
+    if ((await getOrNull(this.store, tombstoneKey(image, number), signal)) === null) return bytes;
+    throw new LazydiskError('NOT_FOUND', `${image}@${number} was deleted; \`lazydisk undelete\` may bring it back.`, {
+      facts: { image, number },
+    });
+  }
+
   /** Whether the record under that number is our own put that succeeded unseen. */
   async #isOurs(image: string, record: SnapshotRecord, signal: AbortSignal | undefined): Promise<boolean> {
     try {
@@ -231,21 +259,6 @@ export class StoredRepository implements Repository {
       });
     }
   }
-
-  async #exists(key: string, signal: AbortSignal | undefined): Promise<boolean> {
-    try {
-      await this.store.get(key, { signal });
-      return true;
-    } catch (error) {
-      if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return false;
-      throw error;
-    }
-  }
-}
-
-function tooLate(): LazydiskError {
-  const minutes = PUBLISH_WINDOW_MS / 60_000;
-  return new LazydiskError('CONFLICT', `The record could not be put within ${minutes} minutes; try again.`);
 }
 
 function taken(image: string, number: number, cause?: unknown): LazydiskError {

@@ -78,7 +78,7 @@ test('a tag whose snapshot was deleted by a lazydisk without tags is told, and u
   expect(await text('list', url, 'debian-12')).toContain('debian-12:stable: leads to @2, which was deleted\n');
   expect(await run('clone', url, 'debian-12:stable', 'vm-02')).toMatchObject({
     status: 3,
-    err: expect.stringMatching(/^lazydisk: debian-12@2 does not exist/),
+    err: expect.stringMatching(/^lazydisk: debian-12@2 was deleted; `lazydisk undelete`/),
   });
   expect(await json('undelete', url, 'debian-12:stable')).toEqual({ image: 'debian-12', number: 2 });
   expect((await run('clone', url, 'debian-12:stable', 'vm-02')).status).toBe(0);

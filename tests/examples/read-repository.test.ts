@@ -67,6 +67,16 @@ describe('the reader in Python', () => {
     expect(said.stdout).toMatch(/^debian-12@2: /);
   });
 
+  test('passes over what was deleted', async () => {
+    const folder = copyOf('repository-v1');
+    await (await openRepository(new DirectoryStore(folder))).deleteSnapshot('vm-01', 2);
+    expect((await readRepository(folder)).stdout).toContain('\nvm-01 @1\n');
+    expect(await readRepository(folder, 'vm-01@2', join(folder, '..', 'disk.raw'))).toMatchObject({
+      status: 1,
+      stderr: 'read-repository.py: vm-01@2 was deleted\n',
+    });
+  });
+
   test('names the object that is damaged, whichever it is', async () => {
     const folder = copyOf('repository-v1');
     const target = join(folder, '..', 'disk.raw');

@@ -13,6 +13,7 @@ import { decodeSnapshotRecord } from '../../lib/format/snapshot-record.js';
 import type { KnownPlaces, Repository } from '../../lib/repository/api.js';
 import { cloneSnapshot } from '../../lib/repository/clone.js';
 import { collectRepository } from '../../lib/repository/collection.js';
+import { isEmptied } from '../../lib/repository/deletion.js';
 import { importImage } from '../../lib/repository/import.js';
 import { memoryKnownPlaces } from '../../lib/repository/known-places.js';
 import { initRepository } from '../../lib/repository/repository.js';
@@ -91,7 +92,9 @@ class Simulation {
     expect(report.damages).toEqual([]);
     for (const key of await keysOf(this.memory, 'images/')) {
       if (parseKey(key)?.kind !== 'snapshot') continue;
-      const { commitId } = decodeSnapshotRecord(await this.memory.get(key), key);
+      const bytes = await this.memory.get(key);
+      if (isEmptied(bytes)) continue;
+      const { commitId } = decodeSnapshotRecord(bytes, key);
       expect([key, this.#published.get(key) ?? commitId]).toEqual([key, commitId]);
       this.#published.set(key, commitId);
     }
@@ -251,9 +254,7 @@ describe('collection', () => {
         expect(await keysOf(simulation.memory, 'clock/')).toEqual([]);
         for (const [what, count] of simulation.counts) counts.set(what, (counts.get(what) ?? 0) + count);
       }),
-      // Always the same simulations: another seed in a hundred finds a record whose PUT waited for minutes, while another host
-      // published and deleted that number (FORMAT 10, Tombstones); SEED=n looks at others.
-      { numRuns: 15, seed: Number(process.env['SEED'] ?? 1) },
+      { numRuns: 15 },
     );
     // A run in which nothing ever succeeded would prove nothing.
     for (const name of ['import', 'commit', 'clone', 'delete', 'undelete', 'collect']) {

@@ -1,7 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { randomId } from '../../lib/format/checksums.js';
 import { snapshotKey, tombstoneKey, writerKey } from '../../lib/format/keys.js';
+import { PUBLISH_WINDOW_MS } from '../../lib/repository/reliance.js';
 import { openRepository } from '../../lib/repository/repository.js';
+import { StoredRepository } from '../../lib/repository/stored-repository.js';
+import { verifyRepository } from '../../lib/repository/verify.js';
 import { createWorld, keysOf, lockOf, recordOf } from './worlds.js';
 
 describe('publishing a record', () => {
@@ -42,6 +45,34 @@ describe('publishing a record', () => {
     await repository.publishRecord('vm', recordOf());
     await repository.deleteSnapshot('vm', 1);
     await expect(repository.publishRecord('vm', recordOf())).rejects.toMatchObject({ code: 'EXISTS' });
+  });
+
+  test('never uses it again where its key was left free either', async () => {
+    const { repository, store } = await createWorld();
+    await repository.publishRecord('vm', recordOf());
+    await repository.deleteSnapshot('vm', 1);
+    await store.delete(snapshotKey('vm', 1));
+    await expect(repository.publishRecord('vm', recordOf())).rejects.toMatchObject({ code: 'EXISTS' });
+    expect(await repository.listImage('vm')).toMatchObject({ snapshots: [], deleted: [1], nextNumber: 2 });
+    await repository.undeleteSnapshot('vm', 1);
+    expect((await repository.listImage('vm')).snapshots).toMatchObject([{ number: 1 }]);
+  });
+
+  // S1
+  test('never uses it again when the put has waited while another host published and deleted that number', async () => {
+    const { repository, store } = await createWorld();
+    const other = await openRepository(store.inner);
+    await repository.assertExclusivePuts();
+    store.inject({ kind: 'stall' }, { operation: 'put', key: snapshotKey('vm', 1) });
+    const late = repository.publishRecord('vm', recordOf(), undefined, { number: 'listed' });
+    await store.until(() => store.stalledCalls === 1);
+    const record = recordOf();
+    await other.publishRecord('vm', record);
+    await other.deleteSnapshot('vm', 1);
+    store.releaseStalled();
+    await expect(late).rejects.toMatchObject({ code: 'EXISTS' });
+    expect(await repository.listImage('vm')).toMatchObject({ snapshots: [], deleted: [1], nextNumber: 2 });
+    expect(await repository.undeleteSnapshot('vm', 1)).toEqual(record);
   });
 });
 
@@ -160,8 +191,27 @@ describe('reading a record', () => {
   });
 });
 
+describe('an empty record', () => {
+  test('without a tombstone is damage, which a deletion takes away', async () => {
+    const { repository, store } = await createWorld();
+    await repository.publishRecord('vm', recordOf());
+    await store.put(snapshotKey('vm', 2), Buffer.alloc(0));
+    expect(await repository.listImage('vm')).toMatchObject({
+      snapshots: [{ number: 1 }, { number: 2 }],
+      deleted: [],
+      nextNumber: 3,
+    });
+    await expect(repository.readRecord('vm', 2)).rejects.toMatchObject({ code: 'DAMAGED' });
+    expect((await verifyRepository(repository)).damages).toMatchObject([{ object: snapshotKey('vm', 2) }]);
+    await repository.deleteSnapshot('vm', 2);
+    expect(await repository.listImage('vm')).toMatchObject({ snapshots: [{ number: 1 }], deleted: [2] });
+    expect(await verifyRepository(repository)).toMatchObject({ damages: [], records: 1, tombstones: 1 });
+    await expect(repository.undeleteSnapshot('vm', 2)).rejects.toMatchObject({ code: 'DAMAGED' });
+  });
+});
+
 describe('deleting a snapshot', () => {
-  test('writes the tombstone before it removes the record', async () => {
+  test('writes the tombstone before it empties the record', async () => {
     const { repository, store } = await createWorld();
     await repository.publishRecord('vm', recordOf());
     store.resetCounts();
@@ -169,15 +219,16 @@ describe('deleting a snapshot', () => {
     const changes = store.calls.filter(({ operation }) => operation === 'put' || operation === 'delete');
     expect(changes.map(({ operation, key }) => [operation, key])).toEqual([
       ['put', tombstoneKey('vm', 1)],
-      ['delete', snapshotKey('vm', 1)],
+      ['put', snapshotKey('vm', 1)],
     ]);
+    expect(await store.get(snapshotKey('vm', 1))).toEqual(Buffer.alloc(0));
     await expect(repository.readRecord('vm', 1)).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 
   test('interrupted between the two leaves it living, and deleting again finishes', async () => {
     const { repository, store } = await createWorld();
     await repository.publishRecord('vm', recordOf());
-    store.inject({ kind: 'fail-before' }, { operation: 'delete' });
+    store.inject({ kind: 'fail-before' }, { operation: 'put', key: snapshotKey('vm', 1) });
     await expect(repository.deleteSnapshot('vm', 1)).rejects.toMatchObject({ code: 'UNREACHABLE' });
     expect((await repository.listImage('vm')).snapshots).toHaveLength(1);
     await repository.deleteSnapshot('vm', 1);
@@ -191,7 +242,7 @@ describe('deleting a snapshot', () => {
   });
 
   test('is refused while the lock of its image names it as base', async () => {
-    const { repository, store } = await createWorld();
+    const { repository } = await createWorld();
     const record = recordOf();
     await repository.publishRecord('vm', record);
     await repository.publishRecord('vm', recordOf({ number: 2 }));
@@ -201,7 +252,7 @@ describe('deleting a snapshot', () => {
       message: expect.stringContaining('blade-7'),
     });
     await repository.deleteSnapshot('vm', 2);
-    expect(await keysOf(store, 'images/vm/snapshots/')).toEqual([snapshotKey('vm', 1)]);
+    expect((await repository.listImage('vm')).snapshots).toMatchObject([{ number: 1 }]);
   });
 
   test('is given up when a writer takes it as base meanwhile', async () => {
@@ -225,6 +276,20 @@ describe('deleting a snapshot', () => {
     await repository.deleteSnapshot('vm', 1);
     const tombstone = JSON.parse((await store.get(tombstoneKey('vm', 1))).toString()) as { unreadable: string };
     expect(Buffer.from(tombstone.unreadable, 'base64').toString()).toBe('garbage');
+  });
+
+  test('that comes to the record a quarter of an hour after the tombstone is given up: the grace would be short', async () => {
+    const { repository, store } = await createWorld();
+    await repository.publishRecord('vm', recordOf());
+    let nowMs = 0;
+    const slow = new StoredRepository(store, repository.marker, undefined, () => () => nowMs);
+    store.inject({ kind: 'stall' }, { operation: 'put', key: tombstoneKey('vm', 1) });
+    const deletion = slow.deleteSnapshot('vm', 1);
+    await store.until(() => store.stalledCalls === 1);
+    nowMs = PUBLISH_WINDOW_MS + 1;
+    store.releaseStalled();
+    await expect(deletion).rejects.toMatchObject({ code: 'CONFLICT', message: expect.stringContaining('15 minutes') });
+    expect((await repository.listImage('vm')).snapshots).toHaveLength(1);
   });
 
   test('of a record that needs a newer lazydisk is refused', async () => {
