@@ -109,5 +109,5 @@ export class FollowedHead {
 
 /** Whether a head stays on its base, whatever others publish. */
 function isFixed(head: LocalHead): boolean {
-  return head.isLocal || head.record.lockHeld || head.isDirty() || head.openCount > 0 || head.work !== null;
+  return head.isLocal || head.record.lockHeld || head.isDirty() || head.openCount > 0 || head.use.work !== null;
 }

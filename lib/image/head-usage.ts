@@ -14,7 +14,7 @@ export function headUsage(head: LocalHead): HeadUsage {
     layers: disk.openLayers.length,
     oldestUncommittedMs: head.isDirty() ? head.record.dirtySinceMs : null,
     openCount: head.openCount,
-    committing: head.work === 'commit',
+    committing: head.use.work === 'commit',
     failure: disk.failure?.message ?? null,
   };
 }

@@ -1,5 +1,6 @@
 /**
- * The head of an image on this host: a disk, its record on disk, the writer's lock, and who has it open.
+ * The head of an image on this host: a disk, its record on disk (kept-record.ts), the writer's lock (head-lock.ts), and who
+ * uses it (head-use.ts).
  *
  * A head that was never written has no files: it is its base. The first open for writing takes the lock, lists a layer, and
  * makes `head.json`; from then on that record is authoritative (head-record.ts). The base is fixed while the head is open
@@ -19,6 +20,7 @@ import { HeadLock } from './head-lock.js';
 import type { HeadRecord } from './head-record.js';
 import { HeadStack, MAX_LAYERS, type Frozen } from './head-stack.js';
 import type { HeadDiskParts } from './head-state.js';
+import { HeadUse } from './head-use.js';
 import { IdleRounds } from './idle-rounds.js';
 import type { KeptRecord } from './kept-record.js';
 import type { UploadProgress } from './views.js';
@@ -32,23 +34,16 @@ export interface HeadParts extends HeadDiskParts, ClaimParts {
   readonly headsDirectory: string;
 }
 
-/** What does not run beside another of its kind. */
-export type HeadWork = 'commit' | 'revert' | 'removal';
-
 export class LocalHead implements Head {
-  /** What runs that changes what the head consists of; null: nothing. */
-  work: HeadWork | null = null;
-  /** How far its upload is; null: none runs. */
+  readonly use: HeadUse;
+  /** How far the upload of its commit is; null: none runs. */
   upload: UploadProgress | null = null;
   /** Time of a disk that nobody has written and that has no base. */
   private readonly madeMs: number;
   private readonly lock: HeadLock;
   private readonly stack: HeadStack;
   private readonly rounds: IdleRounds;
-  private opens = 0;
   private readonly attendance: HeadAttendance;
-  private replacing = false;
-  private writers = 0;
   /** One change of the record at a time. */
   private readonly turns = new Turns();
 
@@ -58,10 +53,11 @@ export class LocalHead implements Head {
     private readonly kept: KeptRecord,
     readonly disk: HeadDisk,
   ) {
+    this.use = new HeadUse(kept.value.image);
     this.madeMs = parts.now();
     this.lock = new HeadLock(parts, kept, {
       isDirty: () => disk.isDirty(),
-      isOpen: () => this.opens > 0,
+      isOpen: () => this.use.openCount > 0,
       follow: (record) => this.resetNow(record, record.number),
     });
     this.stack = new HeadStack(parts, kept, disk);
@@ -97,7 +93,7 @@ export class LocalHead implements Head {
   }
 
   get openCount(): number {
-    return this.opens;
+    return this.use.openCount;
   }
 
   sizeBytes(): number {
@@ -170,22 +166,19 @@ export class LocalHead implements Head {
     return Promise.resolve();
   }
 
-  /** STALE while the content is being replaced: who opened it then would read another one under the same name. */
   opened(): void {
-    this.assertStays();
-    // Nobody has it open, nor is about to write: what has failed is tried anew.
-    if (this.opens === 0 && this.writers === 0) this.disk.recover();
-    this.opens++;
+    // For the first to come, what has failed is tried anew.
+    if (this.use.opened() === 'first') this.disk.recover();
   }
 
   closed(): void {
-    this.opens--;
+    this.use.closed();
   }
 
   async openForWriting(signal?: AbortSignal): Promise<void> {
     await this.turns.take(async () => {
-      this.assertStays();
-      if (this.writers === 0) this.disk.recover();
+      this.use.assertStays();
+      if (!this.use.hasWriters) this.disk.recover();
       this.attendance.enter(this.disk.currentBase);
       try {
         await this.lock.takeToWrite(signal);
@@ -195,12 +188,12 @@ export class LocalHead implements Head {
         throw error;
       }
     });
-    this.writers++;
+    this.use.openedForWriting();
     this.rounds.start();
   }
 
   closeForWriting(): void {
-    this.writers--;
+    this.use.closedForWriting();
     this.attendance.leave();
   }
 
@@ -249,23 +242,12 @@ export class LocalHead implements Head {
 
   /**
    * Ends a head that holds nothing, and removes its folder, after `first`. From the call on nobody opens or commits it: what he
-   * wrote would go with it. BUSY: it is open, or has changes; whatever `first` rejects with: it is as it was.
+   * wrote would go with it. BUSY: it is open, at work, or has changes; whatever `first` rejects with: it is as it was.
    */
   async remove(first: () => Promise<void>): Promise<void> {
     await this.turns.take(async () => {
-      const { image } = this.record;
-      if (this.opens > 0 || this.work !== null)
-        throw new LazydiskError('BUSY', `${image} is open: close disk.raw first.`);
-      if (this.isDirty()) throw new LazydiskError('BUSY', `${image} has changes: revert it first.`);
-      this.work = 'removal';
-      this.replacing = true;
-      try {
-        await first();
-      } catch (error) {
-        this.work = null;
-        this.replacing = false;
-        throw error;
-      }
+      if (this.isDirty()) throw new LazydiskError('BUSY', `${this.record.image} has changes: revert it first.`);
+      await this.use.remove(first);
     });
     await this.discard();
   }
@@ -284,15 +266,18 @@ export class LocalHead implements Head {
   /** As `releaseLockIfClean`, while the mount goes on: BUSY when somebody has opened it meanwhile. */
   async unlock(): Promise<void> {
     await this.turns.take(async () => {
-      if (this.opens > 0 || this.writers > 0) {
-        throw new LazydiskError('BUSY', `${this.record.image} is open: close disk.raw before unlock.`);
-      }
+      this.use.assertClosed('unlock');
       await this.lock.giveUpIfClean(undefined);
     });
   }
 
-  async close(): Promise<void> {
+  /** Nothing happens by itself any more; what is asked for still does. */
+  stopRounds(): void {
     this.rounds.stop();
+  }
+
+  async close(): Promise<void> {
+    this.stopRounds();
     await this.turns.ended();
     await this.disk.close();
   }
@@ -304,25 +289,11 @@ export class LocalHead implements Head {
     this.closeForWriting();
   }
 
-  private assertStays(): void {
-    if (!this.replacing) return;
-    throw new LazydiskError('STALE', `The disk of ${this.record.image} is being replaced: look it up again.`);
-  }
-
-  /** BUSY while somebody has the disk open; whoever opens it from here on is STALE until the new content stands. */
-  private async resetNow(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
-    if (this.opens > 0) throw new LazydiskError('BUSY', `${this.record.image} is open: close disk.raw first.`);
-    this.replacing = true;
-    try {
+  /** BUSY while somebody has the disk open. */
+  private resetNow(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
+    return this.use.replace(async () => {
       await this.stack.replace(base, seenNumber);
       await this.lock.tell();
-    } finally {
-      this.replacing = false;
-    }
-  }
-
-  /** Nothing happens by itself any more; what is asked for still does. */
-  stopRounds(): void {
-    this.rounds.stop();
+    });
   }
 }

@@ -16,7 +16,8 @@ import { commitHead } from './commit.js';
 import type { CommitParts } from './commit.js';
 import { FollowedHead } from './followed-head.js';
 import { headUsage } from './head-usage.js';
-import type { HeadParts, HeadWork, LocalHead } from './head.js';
+import type { HeadWork } from './head-use.js';
+import type { HeadParts, LocalHead } from './head.js';
 import { ImageHydration } from './image-hydration.js';
 import { ImageProfile } from './image-profile.js';
 import { ImageSnapshots } from './image-snapshots.js';
@@ -125,7 +126,7 @@ export class LocalImage implements Image {
     const head = await this.existingHead('revert');
     const listing = number === undefined ? undefined : await this.published.listing();
     const record = number === undefined ? head.record.base : await this.published.living(number);
-    this.assertClosed(head, 'revert');
+    head.use.assertClosed('revert');
     const seenNumber = Math.max(head.record.seenNumber, (listing?.nextNumber ?? 0) - 1);
     await this.alone(head, 'revert', () => head.reset(record, seenNumber));
   }
@@ -175,8 +176,8 @@ export class LocalImage implements Image {
   async unlock(): Promise<void> {
     const head = this.ownHead;
     if (head !== undefined) {
-      this.assertClosed(head, 'unlock');
-      this.assertNothingRuns(head);
+      head.use.assertClosed('unlock');
+      head.use.assertNothingRuns();
       if (head.isDirty()) {
         throw new LazydiskError(
           'CONFLICT',
@@ -224,21 +225,14 @@ export class LocalImage implements Image {
 
   /** BUSY while another work runs. */
   private async alone<T>(head: LocalHead, work: HeadWork, job: () => Promise<T>): Promise<T> {
-    this.assertNothingRuns(head);
-    head.work = work;
+    const { use } = head;
+    use.assertNothingRuns();
+    use.work = work;
     const working = job().finally(() => {
-      head.work = null;
+      use.work = null;
     });
     this.working = working.catch(() => undefined);
     return working;
-  }
-
-  private assertNothingRuns({ work }: LocalHead): void {
-    if (work !== null) throw new LazydiskError('BUSY', `A ${work} of ${this.name} is running: wait for its end.`);
-  }
-
-  private assertClosed(head: LocalHead, verb: string): void {
-    if (head.openCount > 0) throw new LazydiskError('BUSY', `${this.name} is open: close disk.raw before ${verb}.`);
   }
 
   /** One of this state directory that no head knows of: a kill came before it was noted. LOCKED: it is somebody else's. */
