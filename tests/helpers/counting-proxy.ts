@@ -8,6 +8,7 @@
  */
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { resetConnection } from './reset-connection.js';
 
 /** A request that came in. */
 export interface ProxiedRequest {
@@ -93,7 +94,7 @@ export async function startCountingProxy(targetUrl: string): Promise<CountingPro
   server.on('connection', (socket) => {
     accepted += 1;
     if (outage) {
-      socket.resetAndDestroy();
+      resetConnection(socket);
       return;
     }
     sockets.add(socket);
@@ -114,7 +115,7 @@ export async function startCountingProxy(targetUrl: string): Promise<CountingPro
     },
     setOutage: (on) => {
       outage = on;
-      if (on) for (const socket of sockets) socket.resetAndDestroy();
+      if (on) for (const socket of sockets) resetConnection(socket);
     },
     setReadOnly: (on) => {
       readOnly = on;

@@ -8,6 +8,7 @@
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { describeRequest, type ProxiedRequest } from './counting-proxy.js';
+import { resetConnection } from './reset-connection.js';
 import { passed } from './waiting.js';
 
 /** What goes wrong with one request. */
@@ -86,7 +87,7 @@ export async function startFaultyProxy(targetUrl: string): Promise<FaultyProxy> 
     if (fault !== undefined) counts[fault.kind] = (counts[fault.kind] ?? 0) + 1;
     if (fault?.kind === 'stall') return;
     if (fault?.kind === 'reset') {
-      request.socket.resetAndDestroy();
+      resetConnection(request.socket);
       return;
     }
     if (fault?.kind === 'status') {
@@ -97,10 +98,10 @@ export async function startFaultyProxy(targetUrl: string): Promise<FaultyProxy> 
     const name = `${described.method} ${request.url ?? ''}`;
     if (described.query.includes('list-type=') && !firstAnswers.has(name)) firstAnswers.set(name, answer);
     if (fault?.kind === 'late') await passed(fault.delayMs);
-    if (fault?.kind === 'lost answer') request.socket.resetAndDestroy();
+    if (fault?.kind === 'lost answer') resetConnection(request.socket);
     else if (fault?.kind === 'truncate' && answer.body.length > 1) {
       response.writeHead(answer.status, answer.headers);
-      response.write(answer.body.subarray(0, answer.body.length / 2), () => request.socket.resetAndDestroy());
+      response.write(answer.body.subarray(0, answer.body.length / 2), () => resetConnection(request.socket));
     } else reply(response, spoil(answer, fault, (salt += 7919), firstAnswers.get(name)));
   };
 

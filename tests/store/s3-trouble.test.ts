@@ -7,6 +7,7 @@ import { retrying } from '../../lib/store/retrying.js';
 import { s3Error } from '../../lib/store/s3-errors.js';
 import type { S3Credentials } from '../../lib/store/s3-credentials.js';
 import { S3Store } from '../../lib/store/s3-store.js';
+import { resetConnection } from '../helpers/reset-connection.js';
 import { s3ErrorAnswer, startScriptedServer, type Answer, type ScriptedServer } from '../helpers/scripted-server.js';
 
 const SECRET = 'the-secret-that-nobody-may-see';
@@ -152,7 +153,7 @@ describe('the S3 store and an upload that is not wanted', () => {
   });
 
   it('is UNREACHABLE, as every call, when the connection is reset', async () => {
-    server.answer = (request) => request.socket.resetAndDestroy();
+    server.answer = (request) => resetConnection(request.socket);
     for (const call of [
       () => store.put('key', Buffer.alloc(100_000)),
       () => store.get('key'),
@@ -456,7 +457,7 @@ describe('the S3 store reads a listing with distrust', () => {
   it('is UNREACHABLE when it breaks off, also on its second page', async () => {
     server.answer = (request, response) => {
       const second = request.url!.includes('continuation-token');
-      if (second) response.socket!.resetAndDestroy();
+      if (second) resetConnection(request.socket);
       else {
         listing('<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>')(request, response);
       }

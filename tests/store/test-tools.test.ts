@@ -1,9 +1,13 @@
 /** The tools that other tests rely on: when they lie, those tests prove nothing. */
+import { once } from 'node:events';
 import http from 'node:http';
+import net from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { MemoryStore } from '../../lib/store/memory-store.js';
 import { startCountingProxy } from '../helpers/counting-proxy.js';
 import { FaultyStore } from '../helpers/faulty-store.js';
+import { resetConnection } from '../helpers/reset-connection.js';
 import { s3IsWanted, startS3 } from '../helpers/s3-server.js';
 import { startScriptedServer } from '../helpers/scripted-server.js';
 import { objectStoreSuite } from '../suites/object-store.suite.js';
@@ -130,6 +134,29 @@ describe('the counting proxy', () => {
       await proxy.close();
       await target.close();
     }
+  });
+});
+
+describe('a connection that is cut off', () => {
+  // With the plain call of Node, the second one is never closed, and keeps this process from ending.
+  it.each([
+    ['is reset', 'open', 'ECONNRESET'],
+    ['is closed when its end was on its way', 'ended', 'the end'],
+  ])('%s', async (_, state, seen) => {
+    const server = net.createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const client = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1');
+    const sight = text(client).then(
+      () => 'the end',
+      (error: NodeJS.ErrnoException) => error.code,
+    );
+    const [socket] = (await once(server, 'connection')) as [net.Socket];
+    const closed = once(socket, 'close');
+    if (state === 'ended') socket.end();
+    resetConnection(socket);
+    await closed;
+    expect(await sight).toBe(seen);
+    await new Promise((resolve) => server.close(resolve));
   });
 });
 
