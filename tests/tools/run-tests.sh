@@ -52,14 +52,34 @@ step() { # name, command...: one fact that holds or does not
   fi
 }
 
+# What keeps a process that should have ended: whether it runs, what it has open, and where it is, if a debugger is there.
+examine() { # pid
+  grep -E '^(State|Threads):' "/proc/$1/status"
+  ls -l "/proc/$1/fd"
+  ! command -v gdb >/dev/null || gdb -p "$1" -batch -ex bt 2>/dev/null
+}
+
 jest() { # name, arguments...
   local name=$1
   shift
   say "$name"
-  local before after
+  local before after status pid left=60
   before=$(wc -l <"$LAZYDISK_TALLY")
-  NODE_OPTIONS=--experimental-vm-modules npx jest "$@" --reporters=default --reporters=./tests/reporter/tally.mjs
-  local status=$?
+  NODE_OPTIONS=--experimental-vm-modules node node_modules/jest/bin/jest.js "$@" \
+    --reporters=default --reporters=./tests/reporter/tally.mjs &
+  pid=$!
+  # Once its tests are counted it has a minute to end: something that a test has left may keep it for ever.
+  while [ "$left" -gt 0 ] && kill -0 "$pid" 2>/dev/null; do
+    sleep 1
+    [ "$before" = "$(wc -l <"$LAZYDISK_TALLY")" ] || left=$((left - 1))
+  done
+  if [ "$left" = 0 ] && kill -0 "$pid" 2>/dev/null; then
+    say "jest has not ended a minute after its tests ($name)"
+    examine "$pid"
+    kill -KILL "$pid"
+  fi
+  wait "$pid"
+  status=$?
   after=$(wc -l <"$LAZYDISK_TALLY")
   # jest that died without reporting, or found something wrong outside of tests
   if [ "$before" = "$after" ]; then
