@@ -28,7 +28,7 @@ export async function reconcile(head: LocalHead, parts: CommitParts, signal?: Ab
     if (ours && head.record.abandonedCommitIds.includes(record.commitId)) {
       await head.passOver(number);
     } else if (ours && head.record.layers.some((layer) => layer.commitIds.includes(record.commitId))) {
-      await head.adopt(record);
+      await head.adopt(record, signal);
     } else if (head.isDirty() || head.isLocal) {
       throw new LazydiskError(
         'CONFLICT',

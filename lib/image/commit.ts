@@ -72,7 +72,7 @@ export async function commitHead(head: LocalHead, parts: CommitParts, options: C
     // condemned what was uploaded: it is uploaded again, once.
     if (record === undefined) continue;
     parts.onStep('published');
-    await head.adopt(record);
+    await head.adopt(record, options.signal);
     parts.onStep('adopted');
     // What was frozen long ago is published; now what came since.
     if (!isNow) continue;

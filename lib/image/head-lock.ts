@@ -5,12 +5,13 @@
  * nobody publishes another one while it looks. Writes begin only on what a commit could publish: the newest snapshot, which
  * lives. A lock is given up when nothing is lost by it: the head is clean, and a commit has published it.
  *
- * Whoever calls has the head's turn.
+ * Whoever calls what takes it or gives it up has the head's turn.
  */
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import type { KeptRecord } from './kept-record.js';
 import { assertBaseLives } from './living-base.js';
+import { LockCatchUp } from './lock-catch-up.js';
 import { WriterClaim } from './writer-claim.js';
 import type { ClaimParts } from './writer-claim.js';
 
@@ -24,6 +25,7 @@ export interface LockedHead {
 
 export class HeadLock {
   private readonly claim: WriterClaim;
+  private readonly catchingUp: LockCatchUp;
 
   constructor(
     private readonly parts: ClaimParts,
@@ -31,6 +33,7 @@ export class HeadLock {
     private readonly head: LockedHead,
   ) {
     this.claim = new WriterClaim(parts, kept);
+    this.catchingUp = new LockCatchUp(this.claim);
   }
 
   /**
@@ -63,7 +66,7 @@ export class HeadLock {
     }
     await head.follow(record);
     await claim.hold();
-    await claim.tell();
+    await this.tell();
     throw new LazydiskError('STALE', `${image} has a newer snapshot, ${newest.number}: its disk is another one now.`);
   }
 
@@ -95,9 +98,19 @@ export class HeadLock {
     await this.claim.hold();
   }
 
-  /** Says on the lock where the head stands now. Never rejects. */
-  tell(): Promise<void> {
-    return this.claim.tell();
+  /** Says on the lock where the head stands now; a store that is away is told later (lock-catch-up.ts). Never rejects. */
+  async tell(): Promise<void> {
+    if ((await this.claim.tell()) === 'away') this.catchUp();
+  }
+
+  /** Makes sure in the background that the lock, if we have it, names the base. */
+  catchUp(): void {
+    this.catchingUp.start();
+  }
+
+  /** Nothing is done in the background any more. */
+  stop(): void {
+    this.catchingUp.stop();
   }
 
   async giveUpIfClean(signal: AbortSignal | undefined): Promise<void> {

@@ -10,6 +10,7 @@ import { rm } from 'node:fs/promises';
 
 import type { RandomId } from '../format/references.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
+import { orAborted } from '../util/abort.js';
 import { LazydiskError } from '../util/errors.js';
 import { Turns } from '../util/turns.js';
 import type { Head, HeadOwner } from './api.js';
@@ -36,11 +37,11 @@ export interface HeadParts extends HeadDiskParts, ClaimParts {
 
 export class LocalHead implements Head {
   readonly use: HeadUse;
+  readonly lock: HeadLock;
   /** How far the upload of its commit is; null: none runs. */
   upload: UploadProgress | null = null;
   /** Time of a disk that nobody has written and that has no base. */
   private readonly madeMs: number;
-  private readonly lock: HeadLock;
   private readonly stack: HeadStack;
   private readonly rounds: IdleRounds;
   private readonly attendance: HeadAttendance;
@@ -58,7 +59,7 @@ export class LocalHead implements Head {
     this.lock = new HeadLock(parts, kept, {
       isDirty: () => disk.isDirty(),
       isOpen: () => this.use.openCount > 0,
-      follow: (record) => this.resetNow(record, record.number),
+      follow: (record) => this.replace(record, record.number),
     });
     this.stack = new HeadStack(parts, kept, disk);
     this.rounds = new IdleRounds(parts, kept, disk);
@@ -210,19 +211,20 @@ export class LocalHead implements Head {
     return this.turns.take(() => this.stack.freeze(commitId, maxLayers));
   }
 
-  /** The base moves to a snapshot of our own (head-stack.ts). Also for a late PUT of ours that is found afterwards. */
-  async adopt(record: SnapshotRecord): Promise<void> {
-    await this.turns.take(async () => {
-      await this.stack.adopt(record, (base) => {
+  /** The base moves to a snapshot of our own (head-stack.ts), then the lock is told; nobody waits for that after `signal`. */
+  async adopt(record: SnapshotRecord, signal?: AbortSignal): Promise<void> {
+    await this.turns.take(() =>
+      this.stack.adopt(record, (base) => {
         this.attendance.move(base);
-      });
-      await this.lock.tell();
-    });
+      }),
+    );
+    await orAborted(this.lock.tell(), signal).catch(() => undefined);
   }
 
   /** The content becomes another one: a revert, or a clean head that follows a foreign snapshot. All layers are thrown away. */
-  reset(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
-    return this.turns.take(() => this.resetNow(base, seenNumber));
+  async reset(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
+    await this.turns.take(() => this.replace(base, seenNumber));
+    await this.lock.tell();
   }
 
   /** A record of ours that a revert has thrown away, or another writer's number that was looked at: later ones count. */
@@ -274,6 +276,7 @@ export class LocalHead implements Head {
   /** Nothing happens by itself any more; what is asked for still does. */
   stopRounds(): void {
     this.rounds.stop();
+    this.lock.stop();
   }
 
   async close(): Promise<void> {
@@ -289,11 +292,7 @@ export class LocalHead implements Head {
     this.closeForWriting();
   }
 
-  /** BUSY while somebody has the disk open. */
-  private resetNow(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
-    return this.use.replace(async () => {
-      await this.stack.replace(base, seenNumber);
-      await this.lock.tell();
-    });
+  private replace(base: SnapshotRecord | null, seenNumber: number): Promise<void> {
+    return this.use.replace(() => this.stack.replace(base, seenNumber));
   }
 }

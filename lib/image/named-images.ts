@@ -105,12 +105,14 @@ export class NamedImages {
     this.own.set(record.imageId, image);
     const known = this.images.get(record.image)?.ownHead;
     if (known === undefined || !isHeld(known)) this.images.set(record.image, image);
-    if (!record.layers.some((layer) => layer.commitIds.length > 0)) return;
-    await image.reconcile(AbortSignal.timeout(RECONCILE_MS)).catch((error: unknown) => {
-      this.parts.heads.log.warn(`${record.image}: an interrupted commit is decided by the next one`, {
-        error: messageOf(error),
+    if (record.layers.some((layer) => layer.commitIds.length > 0)) {
+      await image.reconcile(AbortSignal.timeout(RECONCILE_MS)).catch((error: unknown) => {
+        this.parts.heads.log.warn(`${record.image}: an interrupted commit is decided by the next one`, {
+          error: messageOf(error),
+        });
       });
-    });
+    }
+    if (!this.parts.readOnly) head.lock.catchUp();
   }
 
   private remember(name: string, id: RandomId): LocalImage {

@@ -9,8 +9,10 @@ import { hostname } from 'node:os';
 import type { RandomId } from '../format/references.js';
 import type { WriterLock } from '../format/writer-lock.js';
 import type { Repository } from '../repository/api.js';
+import { orAborted, throwIfAborted } from '../util/abort.js';
 import { hasCode, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
+import { Turns } from '../util/turns.js';
 import { ownBase } from './head-record.js';
 import type { KeptRecord } from './kept-record.js';
 
@@ -22,7 +24,13 @@ export interface ClaimParts {
   readonly log: Log;
 }
 
+/** `away`: the store did not answer, and can be asked again. */
+export type Told = 'settled' | 'away';
+
 export class WriterClaim {
+  /** What the store is told about the lock, one thing at a time: nothing once it is given up. */
+  private readonly turns = new Turns();
+
   constructor(
     private readonly parts: ClaimParts,
     private readonly kept: KeptRecord,
@@ -49,26 +57,48 @@ export class WriterClaim {
   async giveUp(signal: AbortSignal | undefined): Promise<void> {
     const { repository, stateId } = this.parts;
     const { image } = this.kept.value;
-    await repository.readLock(image, signal);
-    if (this.isHeld) await this.kept.change({ lockHeld: false });
-    await repository.releaseLock(image, stateId, signal);
+    const given = this.turns.take(async () => {
+      throwIfAborted(signal);
+      await repository.readLock(image, signal);
+      if (this.isHeld) await this.kept.change({ lockHeld: false });
+      await repository.releaseLock(image, stateId, signal);
+    });
+    await orAborted(given, signal);
   }
 
   /**
-   * Says on the lock where the head stands now; collection respects it. A store that is away is told another time. A lock that
-   * was taken away by force, and taken by another host, stays that host's.
+   * Says on the lock where the head stands now; `delete` and collection respect it. A lock that was taken away by force is taken
+   * again, unless another host has it. Never rejects.
    */
-  async tell(): Promise<void> {
-    if (!this.isHeld) return;
-    const { image } = this.kept.value;
+  tell(): Promise<Told> {
+    return this.turns.take(async () => {
+      if (!this.isHeld) return 'settled';
+      const { image } = this.kept.value;
+      try {
+        await this.parts.repository.updateLock(image, this.lock());
+        return 'settled';
+      } catch (error) {
+        const advice = hasCode(error, 'LOCKED')
+          ? `; if that host publishes first, save the changes of this one with \`lazydisk commit <mountpoint> ${image} --as NEW-IMAGE\``
+          : '';
+        this.parts.log.warn(`the lock of ${image} could not be updated${advice}`, { error: messageOf(error) });
+        return toldBy(error);
+      }
+    });
+  }
+
+  /** Looks at the lock; where it is ours and names another base, it is told. Never rejects. */
+  async correct(signal: AbortSignal): Promise<Told> {
+    if (!this.isHeld) return 'settled';
+    const { repository, stateId } = this.parts;
+    let found: WriterLock | null;
     try {
-      await this.parts.repository.updateLock(image, this.lock());
+      found = await repository.readLock(this.kept.value.image, signal);
     } catch (error) {
-      const advice = hasCode(error, 'LOCKED')
-        ? `; if that host publishes first, save the changes of this one with \`lazydisk commit <mountpoint> ${image} --as NEW-IMAGE\``
-        : '';
-      this.parts.log.warn(`the lock of ${image} could not be updated${advice}`, { error: messageOf(error) });
+      return toldBy(error);
     }
+    const isRight = found?.base?.commitId === this.lock().base?.commitId;
+    return found?.stateId !== stateId || isRight ? 'settled' : this.tell();
   }
 
   private lock(): WriterLock {
@@ -84,4 +114,8 @@ export class WriterClaim {
       base: base === null ? null : { number: base.number, commitId: base.commitId },
     };
   }
+}
+
+function toldBy(error: unknown): Told {
+  return hasCode(error, 'UNREACHABLE') ? 'away' : 'settled';
 }

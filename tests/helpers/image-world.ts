@@ -6,6 +6,7 @@ import type { Catalogue, FillMode, Head, ProfileMode } from '../../lib/image/api
 import { openCatalogue } from '../../lib/image/catalogue.js';
 import type { CommitStep } from '../../lib/image/commit.js';
 import { LocalHead } from '../../lib/image/head.js';
+import { LocalImage } from '../../lib/image/local-image.js';
 import { noFeed } from '../../lib/image/plane.js';
 import type { PlaneFeed } from '../../lib/image/plane.js';
 import type { ImageViews } from '../../lib/image/views.js';
@@ -31,7 +32,7 @@ export class ImageWorld {
   catalogue!: Catalogue & ImageViews;
   mirror!: Mirror;
   private database!: LocalDatabase;
-  /** Heads that were opened for writing in this life. */
+  /** Heads that do something by themselves: those that were opened for writing in this life. */
   private readonly running = new Set<LocalHead>();
   /** Called after each step of a commit; throw in it to fail there. */
   onCommitStep: (step: CommitStep) => void = () => undefined;
@@ -102,7 +103,10 @@ export class ImageWorld {
 
   /** Ends like `crash`, and does not begin again. */
   async die(): Promise<void> {
-    // A dead process runs no timers.
+    // A dead process runs no timers, and asks nothing.
+    for (const image of this.catalogue.held()) {
+      if (image instanceof LocalImage && image.ownHead !== undefined) this.running.add(image.ownHead);
+    }
     for (const head of this.running) head.stopRounds();
     this.running.clear();
     await this.mirror.close();
@@ -126,7 +130,8 @@ export class ImageWorld {
     return head;
   }
 
-  private async start(): Promise<void> {
+  /** Begins again after `die`. */
+  async start(): Promise<void> {
     const bootId = `boot-${this.boot}`;
     this.database = await LocalDatabase.open(join(this.directory, 'db'));
     this.mirror = await openMirror({
