@@ -1,17 +1,15 @@
-/** A tar archive becomes a disk: it is unpacked into a folder that only its owner may look into, which then is a tree or an OCI image layout. */
+/** A tar archive becomes a disk: it is unpacked into a folder that only its owner may look into, which then is a tree or an image of containers. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { assertNoDockerArchive } from './docker-archive.js';
 import { openTree } from './file-system-source.js';
 import type { ImageSource } from './image-source.js';
 import type { Input } from './input.js';
-import { isOciLayout } from './oci-layout.js';
-import { openLayout } from './oci-source.js';
+import { openLayeredFolder } from './layered-folder.js';
 import { assertNoChoice, type OpenOptions } from './open-options.js';
 import { createTemporaryFolder } from './temporary.js';
 import { assertOwners, untar } from './untar.js';
 
-/** As `openTree` and `openLayout`, DAMAGED, USAGE (a docker-archive), and what `input` throws, which is closed. */
+/** As `openTree` and `openLayeredFolder`, DAMAGED, and what `input` throws, which is closed. */
 export async function openArchive(input: Input, name: string, options: OpenOptions): Promise<ImageSource> {
   assertOwners(name, 'a tar archive');
   const folder = createTemporaryFolder();
@@ -20,8 +18,8 @@ export async function openArchive(input: Input, name: string, options: OpenOptio
     await mkdir(root);
     await untar(input, name, root);
     // How much of it has come has been told.
-    if (await isOciLayout(root)) return await openLayout(root, name, { ...options, onIntake: undefined });
-    await assertNoDockerArchive(root, name);
+    const image = await openLayeredFolder(root, name, { ...options, onIntake: undefined });
+    if (image !== undefined) return image;
     assertNoChoice(options, name);
     return await openTree(root, name, options.fileSystemBytes);
   } finally {

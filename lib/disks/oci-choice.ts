@@ -1,5 +1,5 @@
 /**
- * Which of the images of a layout is meant, and for which machine. Pure: from descriptors and what was asked for to one descriptor.
+ * Which of several images is meant, and for which machine. Pure: from descriptors and what was asked for to one descriptor.
  *
  * A name is what `skopeo copy … oci:DIR:NAME` and `docker save NAME` leave in the annotations, or a digest.
  */
@@ -47,28 +47,41 @@ export function wantedPlatform(asked: string | undefined, machine: string = proc
  * The descriptors of one image: several when they are for several machines. `name`: of the layout. NOT_FOUND: none is called so.
  * USAGE: there are several images, and none was named.
  */
-export function chooseImage(all: readonly Descriptor[], reference: string | undefined, name: string): Descriptor[] {
+export function chooseImage(
+  all: readonly Descriptor[],
+  reference: string | undefined,
+  name: string,
+): readonly Descriptor[] {
   const images = all.filter(isImage);
   if (images.length === 0) throw new LazydiskError('NOT_FOUND', `${name} is an OCI image layout without an image.`);
-  const called =
-    reference === undefined
-      ? images
-      : images.filter((image) => namesOf(image).some((word) => word === reference || word.endsWith(`/${reference}`)));
-  if (called.length === 0) {
-    throw new LazydiskError(
-      'NOT_FOUND',
-      `${name} has no image ${shown(reference!)}; it has ${told(images.map(nameOf))}.`,
-    );
-  }
+  const called = thoseCalled(images, namesOf, reference, name);
   const isOne = new Set(called.map((image) => image.digest)).size === 1;
   const isForMachines =
     new Set(called.map((image) => image.annotations?.[WHOLE_NAME] ?? image.annotations?.[NAME])).size === 1 &&
     called.every((image) => image.platform !== undefined);
   if (isOne || isForMachines) return called;
-  throw new LazydiskError(
-    'USAGE',
-    `${name} has several images: ${told(called.map(nameOf))}; choose one by --reference NAME.`,
+  throw severalError(called.map(firstNameOf), name);
+}
+
+/** Of `images`, which are some, those that have this name, or end with it after a slash; undefined: all. NOT_FOUND: none. */
+export function thoseCalled<T>(
+  images: readonly T[],
+  namesOf: (image: T) => readonly string[],
+  reference: string | undefined,
+  name: string,
+): readonly T[] {
+  if (reference === undefined) return images;
+  const called = images.filter((image) =>
+    namesOf(image).some((word) => word === reference || word.endsWith(`/${reference}`)),
   );
+  if (called.length > 0) return called;
+  const all = told(images.map((image) => namesOf(image)[0]!));
+  throw new LazydiskError('NOT_FOUND', `${name} has no image ${shown(reference)}; it has ${all}.`);
+}
+
+/** There are these, and none was named. */
+export function severalError(names: readonly string[], name: string): LazydiskError {
+  return new LazydiskError('USAGE', `${name} has several images: ${told(names)}; choose one by --reference NAME.`);
 }
 
 /**
@@ -97,14 +110,23 @@ export function choosePlatform(
 }
 
 /** Whether what is made for `its` is what was wanted. */
-export function isFor(its: Platform, wanted: Platform): boolean {
+function isFor(its: Platform, wanted: Platform): boolean {
   const isSame = its.os === wanted.os && its.architecture === wanted.architecture;
   // Of the variants, the usual one is the same as none.
   const usual = USUAL_VARIANTS[wanted.architecture];
   return isSame && (wanted.variant === undefined || (its.variant ?? usual) === wanted.variant);
 }
 
-export function platformName({ os, architecture, variant }: Platform): string {
+/** NOT_FOUND: it was asked for another machine than `its`. */
+export function assertFor(its: Platform, { platform, isAsked }: WantedPlatform, name: string): void {
+  if (!isAsked || isFor(its, platform)) return;
+  throw new LazydiskError(
+    'NOT_FOUND',
+    `${name} has an image for ${platformName(its)} only, not for ${platformName(platform)}.`,
+  );
+}
+
+function platformName({ os, architecture, variant }: Platform): string {
   return shown([os, architecture, ...(variant === undefined ? [] : [variant])].join('/'));
 }
 
@@ -121,7 +143,7 @@ function namesOf({ annotations, digest }: Descriptor): string[] {
   return [annotations?.[WHOLE_NAME], annotations?.[NAME], digest].filter((word) => word !== undefined);
 }
 
-function nameOf(image: Descriptor): string {
+function firstNameOf(image: Descriptor): string {
   return namesOf(image)[0]!;
 }
 

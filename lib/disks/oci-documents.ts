@@ -42,11 +42,26 @@ const manifest = z.object({
 
 const layout = z.object({ imageLayoutVersion: z.string().regex(/^1\.\d+\.\d+$/, 'a version that is not known') });
 
+/** `manifest.json` of what `docker save` wrote before there were layouts. */
+const dockerManifest = z
+  .array(
+    z.object({
+      Config: words.min(1),
+      RepoTags: z.array(words).nullish(),
+      Layers: z.array(words.min(1)).min(1).max(MAX_LAYERS),
+    }),
+  )
+  .min(1);
+
+const dockerConfig = platform.extend({ rootfs: z.object({ diff_ids: z.array(digest) }) });
+
 export type Platform = z.infer<typeof platform>;
 /** Names a blob, with what it is and how long. */
 export type Descriptor = z.infer<typeof descriptor>;
 export type Index = z.infer<typeof index>;
 export type Manifest = z.infer<typeof manifest>;
+export type DockerImage = z.infer<typeof dockerManifest>[number];
+export type DockerConfig = z.infer<typeof dockerConfig>;
 
 /** `name`: of the document, for messages. DAMAGED: no JSON, or not what the standard says. */
 export const parseLayout = (bytes: Uint8Array, name: string): void => void parse(layout, bytes, name);
@@ -54,8 +69,18 @@ export const parseIndex = (bytes: Uint8Array, name: string): Index => parse(inde
 export const parseManifest = (bytes: Uint8Array, name: string): Manifest => parse(manifest, bytes, name);
 /** Of a configuration, the machine that it is for. */
 export const parsePlatform = (bytes: Uint8Array, name: string): Platform => parse(platform, bytes, name);
+export const parseDockerConfig = (bytes: Uint8Array, name: string): DockerConfig => parse(dockerConfig, bytes, name);
 
-export function checksumOf({ digest: text }: Descriptor): Checksum {
+/** undefined: a file of the same name that is none. */
+export function recogniseDockerManifest(bytes: Uint8Array): readonly DockerImage[] | undefined {
+  try {
+    return dockerManifest.safeParse(JSON.parse(Buffer.from(bytes).toString('utf8'))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+export function checksumOf({ digest: text }: Pick<Descriptor, 'digest'>): Checksum {
   const [algorithm, hex] = text.split(':') as [Checksum['algorithm'], string];
   return { algorithm, hex };
 }
@@ -102,5 +127,5 @@ function parse<T>(schema: z.ZodType<T>, bytes: Uint8Array, name: string): T {
   if (result.success) return result.data;
   const { path, message } = result.error.issues[0]!;
   const at = path.length === 0 ? 'the document' : path.join('.');
-  throw new LazydiskError('DAMAGED', `${name} is not what an OCI image layout has there: ${at}: ${message}.`);
+  throw new LazydiskError('DAMAGED', `${name} is not what an image has there: ${at}: ${message}.`);
 }

@@ -13,19 +13,19 @@ export interface OpenOptions {
   readonly follow?: boolean | undefined;
   /** Size of the file system that a tree of files becomes; only of such. */
   readonly fileSystemBytes?: Bytes | undefined;
-  /** Which image of an OCI layout: its name or its digest. */
+  /** Which of several images of containers: its name or its digest. */
   readonly reference?: string | undefined;
-  /** For which machine the image of an OCI layout is, as `linux/arm64`; undefined: for one like this. */
+  /** For which machine an image of containers is, as `linux/arm64`; undefined: for one like this. */
   readonly platform?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** How far something is that is read in order. */
   readonly onIntake?: ((intake: Intake) => void) | undefined;
 }
 
-/** USAGE: only of OCI layouts there are several. */
+/** USAGE: only of images of containers there are several. */
 export function assertNoChoice({ reference, platform }: OpenOptions, name: string): void {
   if (reference === undefined && platform === undefined) return;
-  throw new LazydiskError('USAGE', `${name} is no OCI image layout; --reference and --platform are for those.`);
+  throw new LazydiskError('USAGE', `${name} is no image of containers; --reference and --platform are for those.`);
 }
 
 /** USAGE: a disk has its size, and there is one. */

@@ -15,8 +15,7 @@ import { openTree } from './file-system-source.js';
 import { openHttp } from './http-input.js';
 import { changedError, type ImageSource } from './image-source.js';
 import { hashed, streamInput, taken, type Checksum } from './input.js';
-import { isOciLayout } from './oci-layout.js';
-import { openLayout } from './oci-source.js';
+import { openLayeredFolder } from './layered-folder.js';
 import { assertIsDisk, assertNoChoice, type OpenOptions } from './open-options.js';
 import { openInput } from './open-input.js';
 import { readContainer } from './qemu.js';
@@ -71,7 +70,8 @@ async function openFolder(path: string, options: OpenOptions): Promise<ImageSour
   const { format, checksum, fileSystemBytes } = options;
   if (format === 'raw') throw new LazydiskError('USAGE', `${path} is a folder; a raw disk image was expected.`);
   if (checksum !== undefined) throw new LazydiskError('USAGE', `${path} is a folder, and only a file has a checksum.`);
-  if (await isOciLayout(path)) return openLayout(path, path, options);
+  const image = await openLayeredFolder(path, path, options);
+  if (image !== undefined) return image;
   assertNoChoice(options, path);
   return openTree(path, path, fileSystemBytes);
 }

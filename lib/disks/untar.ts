@@ -3,7 +3,6 @@
  * archive. Owners, modes, links, devices and extended attributes are those of the archive, which takes root, or `fakeroot`.
  */
 import type { Readable } from 'node:stream';
-import { createInterface } from 'node:readline';
 import type { Bytes } from '../format/geometry.js';
 import { LazydiskError } from '../util/errors.js';
 import { bytePath, statInside, type BytePath } from './byte-paths.js';
@@ -20,6 +19,8 @@ const TELLING = ['-v', '--quoting-style=escape'];
 const BLOCK_BYTES: Bytes = 512;
 /** A write that got some of its bytes onto a full disk is told without the reason. */
 const DISK_FULL = /No space left|quota|Wrote only \d+ of \d+ bytes/i;
+/** Two paths, each byte of them escaped, and what tar says of them: no file has a longer path than 4,095 bytes. */
+const MAX_LINE = 64 * 1024;
 /** The status of tar when it went on after an error. */
 const SOMETHING_FAILED = 2;
 
@@ -52,7 +53,7 @@ export async function untar(input: Input, name: string, folder: string, told?: T
     told === undefined ? 'ignore' : 'pipe',
     'pipe',
   ]);
-  const listening = told === undefined ? undefined : listen(tar, told);
+  const listening = told === undefined ? undefined : listen(tar, name, told);
   let problem: { error: unknown } | undefined;
   const poured = pour(input, tar, told !== undefined).catch((error: unknown) => {
     problem ??= { error };
@@ -109,15 +110,15 @@ interface Heard {
 }
 
 /** To the end of tar. */
-async function listen({ process: tar }: Started, { onMember, onLooseLink }: Told): Promise<Heard> {
+async function listen({ process: tar }: Started, name: string, { onMember, onLooseLink }: Told): Promise<Heard> {
   let last: BytePath | undefined;
   let loose = 0;
   let error: string | undefined;
   const members = async (): Promise<void> => {
-    for await (const line of linesOf(tar.stdout!)) onMember((last = pathIn(line)));
+    for await (const line of linesOf(tar.stdout!, name)) onMember((last = pathIn(line)));
   };
   const complaints = async (): Promise<void> => {
-    for await (const line of linesOf(tar.stderr!)) {
+    for await (const line of linesOf(tar.stderr!, name)) {
       const complaint = complaintIn(line);
       if (complaint.kind === 'error') error ??= complaint.words;
       if (complaint.kind !== 'loose') continue;
@@ -129,7 +130,17 @@ async function listen({ process: tar }: Started, { onMember, onLooseLink }: Told
   return { last, hasOnlyLooseLinks: loose > 0 && error === undefined, error };
 }
 
-const linesOf = (words: Readable): AsyncIterable<string> => createInterface({ input: words, crlfDelay: Infinity });
+/** What tar says, a line at a time; DAMAGED: one names what no file can be called. `name`: of the archive. */
+async function* linesOf(words: Readable, name: string): AsyncGenerator<string> {
+  let rest = '';
+  for await (const piece of words.setEncoding('latin1') as AsyncIterable<string>) {
+    const lines = (rest + piece).split('\n');
+    rest = lines.pop()!;
+    if (rest.length > MAX_LINE) throw damaged(name, 'it has a name that is too long for a file');
+    yield* lines;
+  }
+  if (rest !== '') yield rest;
+}
 
 /**
  * All of the input into tar. It may end before, at the end of the archive: the rest is read nevertheless, since a checksum over the input

@@ -21,7 +21,7 @@ export const importVerb = defineVerb({
     ['import s3://images/prod rootfs.tar.zst tools --size 4G', 'a tree of files becomes an ext4 file system'],
     [
       'import s3://images/prod app.oci app --reference app:1.4',
-      'an OCI image layout: a folder, or what docker save wrote',
+      'an image of containers: an OCI layout, or what docker save wrote',
     ],
     ['import /mnt debian-12.raw debian-12 --label "June"', 'into the repository of a mount'],
     ['import file:///srv/images - vm < disk.raw', 'from standard input'],
@@ -33,7 +33,7 @@ export const importVerb = defineVerb({
         type: 'string',
         demandOption: true,
         describe:
-          'disk image (raw, qcow2, vmdk, vhdx, vhd, vdi; also packed by gzip, xz, zstd), folder, tar or OCI image layout that becomes an ext4, block device, http(s) URL, or - for stdin',
+          'disk image (raw, qcow2, vmdk, vhdx, vhd, vdi; also packed by gzip, xz, zstd), folder, tar or image of containers (OCI layout, docker save) that becomes an ext4, block device, http(s) URL, or - for stdin',
       })
       .positional('image', { type: 'string', demandOption: true, describe: 'name of the image' })
       .option('label', { type: 'string', describe: 'a few words to find the snapshot by' })
@@ -48,10 +48,10 @@ export const importVerb = defineVerb({
         type: 'string',
         describe: 'size of the ext4 that a folder or tar becomes (default: what fits)',
       })
-      .option('reference', { type: 'string', describe: 'which image of an OCI image layout: its name or digest' })
+      .option('reference', { type: 'string', describe: 'which of several images of containers: its name or digest' })
       .option('platform', {
         type: 'string',
-        describe: 'for which machine, as linux/arm64, of an OCI image layout (default: like this one)',
+        describe: 'for which machine an image of containers is, as linux/arm64 (default: like this one)',
       })
       .option('follow', {
         type: 'boolean',

@@ -116,6 +116,24 @@ test('an image of umoci is what umoci unpacks; skopeo copies it into a folder, a
 });
 
 // S96
+test('an archive that skopeo writes in the older form of Docker is what umoci unpacks of the layout', async () => {
+  const image = `${layout}:app`;
+  await must('umoci', ['init', '--layout', layout]);
+  await must('umoci', ['new', '--image', image]);
+  for (const content of ['old', 'new']) {
+    const root = join(place, content);
+    mkdirSync(join(root, 'srv'), { recursive: true });
+    for (const name of ['a', 'b', content]) writeFileSync(join(root, 'srv', name), content);
+    await must('umoci', ['insert', '--image', image, root, '/']);
+  }
+  await must('umoci', ['insert', '--whiteout', '--image', image, '/srv/b']);
+  const archive = join(place, 'app.tar');
+  const to = `docker-archive:${archive}:app:1`;
+  await must('skopeo', ['--insecure-policy', 'copy', `oci:${image}`, to]);
+  await expectAsUnpacked(archive, image, { reference: 'app:1' });
+});
+
+// S96
 test('an image of buildah, whose layers are those of overlayfs, and a list of it for two machines', async () => {
   const buildah = async (...args: string[]): Promise<string> => {
     const store = ['--root', join(place, 'store'), '--runroot', join(place, 'run'), '--storage-driver', 'vfs'];

@@ -1,12 +1,16 @@
 import { beforeEach, expect, test } from '@jest/globals';
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import type { Intake } from '../../lib/disks/image-source.js';
+import { Members } from '../../lib/disks/layer-members.js';
 import { choosePlatform, wantedPlatform } from '../../lib/disks/oci-choice.js';
 import { exportImage } from '../../lib/repository/export.js';
 import { importImage, type ImportOptions } from '../../lib/repository/import.js';
 import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
 import {
+  dockerConfig,
+  dockerManifest,
   file,
   folder,
   LayoutBuilder,
@@ -442,18 +446,93 @@ test('a tar of a layout, as docker save writes it, becomes the same, also packed
   expect(existsSync('/etc/passwd')).toBe(true);
 });
 
+/** An archive in the older form of docker save. */
+function dockerArchive(...entries: readonly Entry[]): string {
+  const archive = join(place, 'docker.tar');
+  writeFileSync(archive, tarOf(...entries));
+  return archive;
+}
+
+const LOWER = tarOf(file('a', 'old'), file('b'));
+const UPPER = tarOf(file('a', 'new'), whiteout('.wh.b'));
+const OTHER = tarOf(file('c'));
+const APP = { config: 'c.json', tags: ['app:1', 'registry.example/app:stable'], layers: ['1.tar', 'x/layer.tar'] };
+
 // S96
-test('an older docker save is told what to do', async () => {
-  const manifest = '[{"Config":"c.json","RepoTags":["app:1"],"Layers":["l/layer.tar"]}]';
-  const archive = join(place, 'app.tar');
-  writeFileSync(archive, tarOf(file('manifest.json', manifest), file('l/layer.tar')));
-  await expect(diskOf({ platform: undefined }, archive)).rejects.toMatchObject({
-    code: 'USAGE',
-    message: expect.stringContaining(`skopeo copy docker-archive:${archive} oci:FOLDER`),
+test('the older form of docker save: layers as they are or packed, links between them, several images', async () => {
+  const inner = [file('1.tar', gzipSync(LOWER)), file('2.tar', UPPER), link('x/layer.tar', '../2.tar')];
+  const app = [folder('x'), ...inner, dockerConfig('c.json', [LOWER, UPPER])];
+  const alone = dockerArchive(dockerManifest(APP), ...app);
+  expect(await treeOf(await diskOf({}, alone))).toEqual({ a: 'new' });
+  const unpackedTo = temporaryFolder('docker');
+  await must('tar', ['-C', unpackedTo, '-xf', alone]);
+  expect(await treeOf(await diskOf({ platform: undefined }, unpackedTo))).toEqual({ a: 'new' });
+  await expect(diskOf({ platform: 'linux/arm64' }, alone)).rejects.toMatchObject({
+    code: 'NOT_FOUND',
+    message: expect.stringContaining('for linux/amd64 only'),
   });
-  await expectNothingLeft();
-  writeFileSync(archive, tarOf(file('manifest.json', '[{"name":"an app of the web"}]')));
-  expect(Object.keys(await treeOf(await diskOf({ platform: undefined }, archive)))).toEqual(['manifest.json']);
+  const tool = { config: 'd.json', tags: null, layers: ['3.tar'] };
+  const both = dockerArchive(dockerManifest(APP, tool), ...app, file('3.tar', OTHER), dockerConfig('d.json', [OTHER]));
+  await expect(diskOf({}, both)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('several images: app:1, d; choose one by --reference'),
+  });
+  await expect(diskOf({ reference: 'tool' }, both)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  for (const reference of ['app:1', 'app:stable', 'c'])
+    expect(await treeOf(await diskOf({ reference }, both))).toEqual({ a: 'new' });
+  expect(await treeOf(await diskOf({ reference: 'd' }, both))).toEqual({ c: 'c' });
+});
+
+// S96
+test('an archive of docker that is not what it says is refused', async () => {
+  const image = { ...APP, layers: ['1.tar'] };
+  const config = dockerConfig('c.json', [LOWER]);
+  const cases: readonly (readonly [words: string, ...entries: Entry[]])[] = [
+    ['layer 1 of 1 of .* its sha256 is', dockerManifest(image), config, file('1.tar', OTHER)],
+    ['lacks 1.tar', dockerManifest(image), config],
+    ['lacks c.json', dockerManifest(image), file('1.tar', LOWER)],
+    ['no JSON document', dockerManifest(image), file('c.json', '{'), file('1.tar', LOWER)],
+    [
+      '1 layers, and its configuration knows of 2',
+      dockerManifest(image),
+      dockerConfig('c.json', [LOWER, UPPER]),
+      file('1.tar', LOWER),
+    ],
+    ['a link out of it at 1.tar', dockerManifest(image), config, link('1.tar', '/etc/passwd')],
+    [
+      'a link out of it at .*/etc/passwd',
+      dockerManifest({ ...image, layers: [`${'../'.repeat(20)}etc/passwd`] }),
+      config,
+    ],
+    ['no file at 1.tar', dockerManifest(image), config, folder('1.tar')],
+  ];
+  for (const [words, ...entries] of cases) {
+    await expect(diskOf({ platform: undefined }, dockerArchive(...entries))).rejects.toMatchObject({
+      code: 'DAMAGED',
+      message: expect.stringMatching(words),
+    });
+    await expectNothingLeft();
+  }
+});
+
+test('a tree with a manifest.json of its own is a tree', async () => {
+  for (const content of ['[{"name":"an app of the web"}]', 'no JSON', '']) {
+    const archive = dockerArchive(file('manifest.json', content));
+    expect(await treeOf(await diskOf({ platform: undefined }, archive))).toEqual({ 'manifest.json': content });
+  }
+});
+
+test('the names of a layer take bounded memory', async () => {
+  const members = new Members('layer 1 of 1', 1_000);
+  for (const name of ['a', 'b', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a'])
+    members.onMember(name);
+  members.onLooseLink({ path: 'c', target: 'n'.repeat(800) });
+  expect(() => {
+    members.onMember('d');
+  }).toThrow(/more names than an import can hold/);
+  const long = tarOf({ ...file('a'), path: 'p'.repeat(10_000_000) });
+  layout.top(layout.manifest([await layout.layer(long)]));
+  await refused('DAMAGED', 'too long for a file');
 });
 
 test('a layout tells how far it has come, in bytes of its packed layers', async () => {

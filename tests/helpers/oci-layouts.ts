@@ -1,4 +1,4 @@
-/** OCI image layouts made by hand: folders, tar, SHA-256. */
+/** Images of containers made by hand, as OCI layouts and in Docker's older form: folders, tar, SHA-256. */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ export class LayoutBuilder {
   }
 
   blob(mediaType: string, bytes: Uint8Array): Descriptor {
-    const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+    const digest = `sha256:${sha256(bytes)}`;
     const descriptor = { mediaType, digest, size: bytes.length };
     writeFileSync(this.pathOf(descriptor), bytes);
     return descriptor;
@@ -69,19 +69,53 @@ export class LayoutBuilder {
   }
 }
 
+/** What stands in the older form of `docker save` for one image. */
+export interface DockerImage {
+  readonly config: string;
+  readonly tags: readonly string[] | null;
+  /** Paths in the archive. */
+  readonly layers: readonly string[];
+}
+
+/** The entry for manifest.json. */
+export const dockerManifest = (...images: readonly DockerImage[]): Entry =>
+  file(
+    'manifest.json',
+    JSON.stringify(images.map(({ config, tags, layers }) => ({ Config: config, RepoTags: tags, Layers: layers }))),
+  );
+
+/** The entry for a configuration whose layers, unpacked, are these. */
+export const dockerConfig = (name: string, tars: readonly Uint8Array[], architecture = 'amd64'): Entry =>
+  file(
+    name,
+    JSON.stringify({
+      architecture,
+      os: 'linux',
+      rootfs: { type: 'layers', diff_ids: tars.map((tar) => `sha256:${sha256(tar)}`) },
+    }),
+  );
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
 export interface Entry {
   readonly name: string;
   /** As in the header: a file, a hard link, a symbolic link, a character device, a folder. */
   readonly type?: '0' | '1' | '2' | '3' | '5';
   readonly mode?: number;
   readonly owner?: readonly [uid: number, gid: number];
-  readonly content?: string;
+  readonly content?: string | Uint8Array;
   readonly link?: string;
   readonly device?: readonly [major: number, minor: number];
   readonly xattrs?: Readonly<Record<string, string>>;
+  /** Instead of the name, which a header has too little room for. */
+  readonly path?: string;
 }
 
-export const file = (name: string, content = name, more: Partial<Entry> = {}): Entry => ({ name, content, ...more });
+export const file = (name: string, content: string | Uint8Array = name, more: Partial<Entry> = {}): Entry => ({
+  name,
+  content,
+  ...more,
+});
 export const folder = (name: string, more: Partial<Entry> = {}): Entry => ({ name, type: '5', mode: 0o755, ...more });
 export const link = (name: string, to: string): Entry => ({ name, type: '2', link: to });
 /** What hides a name of the layers below: `etc/.wh.name`. */
@@ -94,9 +128,9 @@ export function tarOf(...entries: readonly Entry[]): Buffer {
   return Buffer.concat([...entries.flatMap(encode), Buffer.alloc(2 * SECTOR)]);
 }
 
-function encode(entry: Entry): Buffer[] {
-  const { type = '0', content = '', mode = 0o644, owner = [0, 0], device = [0, 0], xattrs = {} } = entry;
-  const body = Buffer.from(content);
+function encode(entry: Entry): Uint8Array[] {
+  const { type = '0', content = '', mode = 0o644, owner = [0, 0], device = [0, 0] } = entry;
+  const body = typeof content === 'string' ? Buffer.from(content) : content;
   const octal = (value: number, digits: number): string => value.toString(8).padStart(digits, '0');
   const header = Buffer.alloc(SECTOR);
   header.write(entry.name, 0, 'latin1');
@@ -114,13 +148,14 @@ function encode(entry: Entry): Buffer[] {
     148,
   );
   const padding = Buffer.alloc((SECTOR - (body.length % SECTOR)) % SECTOR);
-  return [...extended(xattrs), header, body, padding];
+  return [...extended(entry), header, body, padding];
 }
 
-/** Attributes stand in an entry of their own before the one that has them. */
-function extended(xattrs: Readonly<Record<string, string>>): Buffer[] {
-  const lines = Object.entries(xattrs).map(([key, value]) => {
-    const rest = ` SCHILY.xattr.${key}=${value}\n`;
+/** What a header has no room for stands in an entry of its own before the one that has it. */
+function extended({ xattrs = {}, path }: Entry): Buffer[] {
+  const attributes = Object.entries(xattrs).map(([key, value]) => [`SCHILY.xattr.${key}`, value]);
+  const lines = [...attributes, ...(path === undefined ? [] : [['path', path]])].map(([key, value]) => {
+    const rest = ` ${key}=${value}\n`;
     const digits = String(rest.length + 2).length;
     return `${String(rest.length + digits)}${rest}`;
   });

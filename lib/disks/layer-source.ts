@@ -1,11 +1,12 @@
 /**
- * An image of containers becomes a disk: the layers of an OCI image layout, one over the other, are a tree of files.
+ * An image of containers becomes a disk: its layers, one over the other, are a tree of files.
  *
  * Each layer is unpacked into an empty folder of its own, so none can reach what another one left, through whatever links; then its
  * names are moved (`layer-hard-links.ts`, `layer-links.ts`, `layer-merge.ts`). What the image would run is not kept: a disk has no place for it.
  */
 import { chmod, lstat, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Bytes } from '../format/geometry.js';
 import { throwIfAborted } from '../util/abort.js';
 import { LazydiskError } from '../util/errors.js';
 import { below, bytePath, bytesOf, entriesOf, type BytePath } from './byte-paths.js';
@@ -14,22 +15,26 @@ import type { ImageSource, Intake } from './image-source.js';
 import type { Input } from './input.js';
 import { makeLooseLinks } from './layer-hard-links.js';
 import { moveBehindLinks } from './layer-links.js';
+import { Members } from './layer-members.js';
 import { layOver } from './layer-merge.js';
-import { wantedPlatform } from './oci-choice.js';
-import { OciLayout, type Layer } from './oci-layout.js';
 import type { OpenOptions } from './open-options.js';
-import type { LooseLink } from './tar-words.js';
 import { createTemporaryFolder, temporaryError } from './temporary.js';
-import { unpacked } from './unpacking.js';
-import { assertOwners, untar } from './untar.js';
+import { untar } from './untar.js';
 
-/** The layout in a folder. `name`: for messages. What `OciLayout` and `openTree` throw, ABORTED, NO_SPACE. */
-export async function openLayout(folder: string, name: string, options: OpenOptions): Promise<ImageSource> {
-  assertOwners(name, 'an OCI image layout');
-  const { reference, platform, signal, onIntake, fileSystemBytes } = options;
-  const layout = new OciLayout(folder, name, signal);
-  const layers = await layout.layers(reference, wantedPlatform(platform));
-  const totalBytes = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
+/** A layer of an image, not yet looked at. */
+export interface Layer {
+  /** For messages: `layer 2 of 3 of app.tar (sha256:…)`. */
+  readonly title: string;
+  /** As it is packed. */
+  readonly sizeBytes: Bytes;
+  /** Its tar, checked; `onIntake` is told how much of `sizeBytes` has been read. DAMAGED, UNSUPPORTED, IO, ABORTED. */
+  open(onIntake: (intake: Intake) => void): Promise<Input>;
+}
+
+/** `layers`: the lowest first. `name`: of the image, for messages. What `Layer.open`, `untar` and `openTree` throw, ABORTED, NO_SPACE. */
+export async function openLayers(layers: readonly Layer[], name: string, options: OpenOptions): Promise<ImageSource> {
+  const { signal, onIntake, fileSystemBytes } = options;
+  const totalBytes = layers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const temporary = createTemporaryFolder();
   try {
     const tree = join(temporary.path, 'tree');
@@ -42,8 +47,7 @@ export async function openLayout(folder: string, name: string, options: OpenOpti
         doneBytes = before + intake.doneBytes;
         onIntake?.({ doneBytes, totalBytes });
       };
-      const packed = await layout.openLayer(layer, onLayer);
-      await apply(packed, layer, temporary.path, tree);
+      await apply(await layer.open(onLayer), layer.title, temporary.path, tree);
     }
     return await openTree(tree, name, fileSystemBytes);
   } catch (error) {
@@ -53,25 +57,19 @@ export async function openLayout(folder: string, name: string, options: OpenOpti
   }
 }
 
-/** Lays a layer over the tree. `packed` is closed. */
-async function apply(packed: Input, { packing, title }: Layer, temporary: string, tree: string): Promise<void> {
+/** Lays a layer over the tree. `input` is closed. */
+async function apply(input: Input, title: string, temporary: string, tree: string): Promise<void> {
   const folder = join(temporary, 'layer');
-  const members = new Set<BytePath>();
-  const looseLinks: LooseLink[] = [];
-  let input = packed;
+  const members = new Members(title);
   try {
     await makeFolder(folder);
-    if (packing !== 'none') input = await unpacked(packed, title, { kind: 'packed', name: packing });
-    await untar(input, title, folder, {
-      onMember: (path) => members.add(path),
-      onLooseLink: (link) => looseLinks.push(link),
-    });
+    await untar(input, title, folder, members);
   } finally {
     await input.close();
   }
   const [lower, upper] = [bytePath(tree), bytePath(folder)];
-  await makeLooseLinks({ tree: lower, layer: upper, title }, looseLinks);
-  const stated = await statedFolders(upper, members);
+  await makeLooseLinks({ tree: lower, layer: upper, title }, members.looseLinks);
+  const stated = await statedFolders(upper, members.paths);
   await moveBehindLinks({ tree: lower, layer: upper, aside: bytePath(join(temporary, 'aside')), title }, stated);
   await layOver(lower, upper, stated);
   await rename(bytesOf(upper), bytesOf(lower));
