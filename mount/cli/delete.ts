@@ -1,11 +1,10 @@
 /** `lazydisk delete`: removes snapshots. Their numbers stay used; their space is given back by a later verb. */
-import { createInterface } from 'node:readline/promises';
 import type { Repository } from '../../lib/repository/api.js';
 import { taggedError } from '../../lib/repository/deletion.js';
 import { dropTag, readTags } from '../../lib/repository/tags.js';
-import { hasCode, LazydiskError } from '../../lib/util/errors.js';
+import { LazydiskError } from '../../lib/util/errors.js';
+import { confirm, YES, type Question } from './confirm.js';
 import { parseSnapshotRange, type SnapshotRange } from './image-reference.js';
-import type { Output } from './output.js';
 import { withRepository } from './store-stack.js';
 import { defineVerb, storeTimeoutMs, WHERE } from './verb.js';
 import { resolveWhere } from './where.js';
@@ -24,13 +23,13 @@ export const deleteVerb = defineVerb({
       .positional('where', WHERE)
       .positional('image', { type: 'string', demandOption: true, describe: 'image, image@N or image@N..M' })
       .option('untag', { type: 'boolean', default: false, describe: 'remove the tags that lead there first' })
-      .option('yes', { type: 'boolean', default: false, describe: 'do not ask' }),
+      .option('yes', YES),
   run: async (options, { output, registry, environment }) => {
     const range = parseSnapshotRange(options.image);
     const where = await resolveWhere(options.where, options.endpoint, registry);
     await withRepository(where.repository, { environment, timeoutMs: storeTimeoutMs(options) }, async (repository) => {
       const { numbers, tags } = await chosen(repository, range, options.untag);
-      if (!options.yes) await confirm(range.image, numbers, output);
+      if (!options.yes) await confirm(questionFor(spoken(range.image, numbers)), output);
       for (const tag of tags) await dropTag(repository.store, range.image, tag);
       for (const number of numbers) await repository.deleteSnapshot(range.image, number);
       output.result(
@@ -84,20 +83,8 @@ async function chosen(repository: Repository, { image, numbers }: SnapshotRange,
   return { numbers: wanted, tags: tags.map(({ tag }) => tag) };
 }
 
-async function confirm(image: string, numbers: readonly number[], output: Output): Promise<void> {
-  const what = spoken(image, numbers);
-  if (output.streams.stdin.isTTY !== true || output.json) {
-    throw new LazydiskError('USAGE', `Deleting ${what} needs --yes when nobody can be asked.`);
-  }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question(`Delete ${what}? [y/N] `);
-    if (!/^y(es)?$/i.test(answer.trim())) throw new LazydiskError('ABORTED', 'Nothing was deleted.');
-  } catch (error) {
-    throw hasCode(error, 'ABORTED') ? error : new LazydiskError('ABORTED', 'Nothing was deleted.', { cause: error });
-  } finally {
-    terminal.close();
-  }
+function questionFor(what: string): Question {
+  return { text: `Delete ${what}?`, doing: `Deleting ${what}`, otherwise: 'Nothing was deleted.' };
 }
 
 function spoken(image: string, numbers: readonly number[]): string {

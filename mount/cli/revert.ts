@@ -1,6 +1,8 @@
 /** `lazydisk revert`: throws away what was not committed. */
 import { ControlClient } from '../service/control-client.js';
+import { confirm, YES, type Question } from './confirm.js';
 import { numberOn, parseImageReference } from './image-reference.js';
+import { formatSize } from './sizes.js';
 import { defineVerb, MOUNTPOINT } from './verb.js';
 import { requireMount } from './where.js';
 
@@ -10,18 +12,24 @@ export const revertVerb = defineVerb({
   examples: [
     ['revert /mnt vm-01', 'back to the snapshot that it stands on'],
     ['revert /mnt vm-01@2', 'back to snapshot 2: the next commit follows on it'],
+    ['revert /mnt run-4711 --yes', 'without asking, in a script'],
   ],
   options: (program) =>
-    program.positional('mountpoint', MOUNTPOINT).positional('image', {
-      type: 'string',
-      demandOption: true,
-      describe: 'image, or image@N or image:TAG to stand on that snapshot',
-    }),
-  run: async ({ mountpoint, image }, { output, registry }) => {
+    program
+      .positional('mountpoint', MOUNTPOINT)
+      .positional('image', {
+        type: 'string',
+        demandOption: true,
+        describe: 'image, or image@N or image:TAG to stand on that snapshot',
+      })
+      .option('yes', YES),
+  run: async ({ mountpoint, image, yes }, { output, registry }) => {
     const mount = await requireMount(mountpoint, registry, 'revert', 'only a mount has local writes');
     const reference = parseImageReference(image);
     const client = new ControlClient(mount.socket);
     const chosen = await numberOn(client, reference);
+    const { dirtyBytes } = await client.imageStatus(reference.image);
+    if (!yes && dirtyBytes > 0) await confirm(questionFor(reference.image, dirtyBytes), output);
     await client.revert(reference.image, chosen);
     output.result({ image: reference.image, number: chosen ?? null }, ({ number }) =>
       number === null
@@ -30,3 +38,8 @@ export const revertVerb = defineVerb({
     );
   },
 });
+
+function questionFor(image: string, dirtyBytes: number): Question {
+  const what = `${formatSize(dirtyBytes)} of ${image} that no commit holds`;
+  return { text: `Throw away ${what}?`, doing: `Throwing away ${what}`, otherwise: 'Nothing was thrown away.' };
+}

@@ -106,7 +106,7 @@ describeTakeover('the death of a daemon', () => {
   // S33, S56
   test('is forgotten with the last close: what was open counts as open until then, idle or not, and no longer', async () => {
     const { env } = mounted.repository;
-    const revert = () => lazydisk(['revert', mounted.mountpoint, name], { env });
+    const revert = () => lazydisk(['revert', mounted.mountpoint, name, '--yes'], { env });
     const [idle, working] = [await open(mounted.path(name), 'r'), await open(mounted.path(name), 'r+')];
     await working.write('to be thrown away', 4096);
     const former = await mounted.killDaemon();

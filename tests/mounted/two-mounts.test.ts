@@ -71,6 +71,10 @@ describe.each(REPOSITORY_KINDS)('two mounts with states of their own (%s)', (kin
 
     const second = await mountRepository({ repository });
     await must('dd', [...write, `of=${second.path(name)}`]);
+    expect(await lazydisk(['revert', second.mountpoint, name], { env: repository.env })).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/Throwing away .* that no commit holds needs --yes/),
+    });
     await second.unmount(); // dirty: its lock stays
 
     const third = await mountRepository({ repository });
@@ -79,7 +83,7 @@ describe.each(REPOSITORY_KINDS)('two mounts with states of their own (%s)', (kin
     const removal = await lazydisk(['delete', repository.url, `${name}@2`, '--yes'], { env: repository.env });
     expect(removal.status).toBe(4); // the lock names it as its base
 
-    await mustLazydisk(['unlock', repository.url, name], { env: repository.env });
+    await mustLazydisk(['unlock', repository.url, name, '--yes'], { env: repository.env });
     await waitFor(
       'the third mount may write',
       async () => (await run('dd', [...write, `of=${third.path(name)}`])).status === 0,

@@ -1,0 +1,39 @@
+/**
+ * The question before something is taken away that nobody can simply have again: on a terminal it is asked, `--yes` answers it, and where
+ * nobody can be asked, `--yes` has to be there.
+ */
+import { createInterface } from 'node:readline/promises';
+import { LazydiskError } from '../../lib/util/errors.js';
+import type { Output } from './output.js';
+
+/** The option of each verb that asks. */
+export const YES = { type: 'boolean', default: false, describe: 'do not ask' } as const;
+
+export interface Question {
+  /** `Delete vm-01@3?` */
+  readonly text: string;
+  /** The same as the beginning of a sentence: `Deleting vm-01@3`. */
+  readonly doing: string;
+  /** What a no means: `Nothing was deleted.` */
+  readonly otherwise: string;
+}
+
+/** Resolves after a yes. ABORTED: a no, or the end of the input. USAGE: nobody can be asked. */
+export async function confirm({ text, doing, otherwise }: Question, output: Output): Promise<void> {
+  if (output.streams.stdin.isTTY !== true || output.json) {
+    throw new LazydiskError('USAGE', `${doing} needs --yes when nobody can be asked.`);
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  // At the end of the input no answer comes.
+  const ended = new Promise<string>((resolve) => {
+    terminal.once('close', () => {
+      resolve('');
+    });
+  });
+  try {
+    const answer = await Promise.race([terminal.question(`${text} [y/N] `), ended]).catch(() => '');
+    if (!/^y(es)?$/i.test(answer.trim())) throw new LazydiskError('ABORTED', otherwise);
+  } finally {
+    terminal.close();
+  }
+}
