@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Bytes } from '../format/geometry.js';
 import { throwIfAborted } from '../util/abort.js';
 import { errnoOf, hasCode, LazydiskError, messageOf } from '../util/errors.js';
-import { assertSame, nextRequest, versionOf, type Version } from './http-version.js';
+import { assertEndShows, assertSame, nextRequest, versionOf, type Version } from './http-version.js';
 import { changedError } from './image-source.js';
 import type { Input } from './input.js';
 
@@ -70,7 +70,7 @@ interface TransferSettings {
 }
 
 class Transfer {
-  /** As far as the first answer tells. */
+  /** As far as an answer tells. */
   sizeBytes: Bytes | null = null;
   #version: Version | null = null;
   #position = 0;
@@ -116,7 +116,7 @@ class Transfer {
   }
 
   async #connect(): Promise<void> {
-    const { url, headers, signal, name } = this.settings;
+    const { url, headers, signal, name, isChecked } = this.settings;
     this.#connection = new AbortController();
     const response = await this.#unlessSilent(
       fetch(url, {
@@ -126,12 +126,10 @@ class Transfer {
     );
     assertGood(response, name);
     const version = versionOf(response);
-    if (this.#version === null) {
-      this.#version = version;
-      this.sizeBytes = version.sizeBytes;
-    } else {
-      assertSame(this.#version, version, name, this.settings.isChecked);
-    }
+    if (this.#version === null) this.#version = version;
+    else assertSame(this.#version, version, name, isChecked);
+    this.sizeBytes ??= version.sizeBytes;
+    if (this.sizeBytes === null && !isChecked) assertEndShows(response, name);
     // 206 begins where it was asked to, or it is another file; 200 begins at the beginning.
     if (response.status === 206 && version.beginsAt !== this.#position) throw changedError(name);
     this.#skipBytes = response.status === 206 ? 0 : this.#position;

@@ -1,4 +1,4 @@
-/** Which version of a file a server sends, and how to ask for the rest of the same one. Pure. */
+/** Which version of a file a server sends, how to ask for the rest of the same one, and whether its end can be told. Pure. */
 import type { Bytes } from '../format/geometry.js';
 import { LazydiskError } from '../util/errors.js';
 import { changedError } from './image-source.js';
@@ -22,6 +22,19 @@ export function versionOf({ status, headers }: Pick<Response, 'status' | 'header
     sizeBytes,
     beginsAt: status === 206 ? Number(range?.[1] ?? -1) : 0,
   };
+}
+
+/**
+ * UNSUPPORTED: where the answer ends, nobody could say whether the file does, or the connection broke; and no checksum will tell.
+ * An answer in chunks has an end of its own, but fetch takes that of the connection for it where it was to be closed.
+ */
+export function assertEndShows({ status, headers }: Pick<Response, 'status' | 'headers'>, name: string): void {
+  const hasEnd = status === 200 && headers.has('transfer-encoding') && !/close/i.test(headers.get('connection') ?? '');
+  if (hasEnd || versionOf({ status, headers }).sizeBytes !== null) return;
+  throw new LazydiskError(
+    'UNSUPPORTED',
+    `The server of ${name} does not say how long the file is, so a part of it would look like the whole; give --sha256, and the end can be told.`,
+  );
 }
 
 /** Headers of a request for what follows `position` of that version. */

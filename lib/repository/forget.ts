@@ -3,11 +3,12 @@
  * anything is deleted. Deleting asks for locks and tags once more, snapshot by snapshot, so what has come in use meanwhile
  * stays, and the run ends with that error; what it had deleted by then is deleted, and can be undeleted.
  */
+import type { Tag } from '../format/tag.js';
 import { LazydiskError } from '../util/errors.js';
 import type { Repository } from './api.js';
 import { describeImages, type ImageDescription } from './describe.js';
 import { decideRetention, type Decision, type RetentionPolicy } from './retention.js';
-import { dropTag } from './tags.js';
+import { dropTagsOf } from './tags.js';
 
 /** What is to be done with one image. */
 export interface ForgetPlan {
@@ -15,7 +16,7 @@ export interface ForgetPlan {
   /** By ascending number, one for each living snapshot. */
   readonly decisions: readonly Decision[];
   /** Tags that go with their snapshots. */
-  readonly untagged: readonly string[];
+  readonly untagged: readonly Pick<Tag, 'tag' | 'number'>[];
 }
 
 /** `images` undefined: all. NOT_FOUND, DAMAGED (a tag that can't be read may keep any snapshot), and the errors of the store. */
@@ -32,13 +33,20 @@ export async function planForget(
   return described.map((description) => planImage(description, policy));
 }
 
-/** Carries a plan out, oldest first. LOCKED, CONFLICT, and the errors of the store. */
-export async function forget(repository: Repository, { description, decisions, untagged }: ForgetPlan): Promise<void> {
+/**
+ * Carries a plan out, oldest first; resolves to the tags that are gone: one that was moved since the plan was made stays. LOCKED,
+ * CONFLICT, and the errors of the store.
+ */
+export async function forget(
+  repository: Repository,
+  { description, decisions, untagged }: ForgetPlan,
+): Promise<ForgetPlan['untagged']> {
   const { image } = description;
-  for (const tag of untagged) await dropTag(repository.store, image, tag);
+  const dropped = await dropTagsOf(repository.store, image, untagged);
   for (const { number, reasons } of decisions) {
     if (reasons.length === 0) await repository.deleteSnapshot(image, number);
   }
+  return dropped;
 }
 
 function planImage(description: ImageDescription, policy: RetentionPolicy): ForgetPlan {
@@ -61,6 +69,8 @@ function planImage(description: ImageDescription, policy: RetentionPolicy): Forg
     policy,
   );
   const forgotten = new Set(decisions.filter(({ reasons }) => reasons.length === 0).map(({ number }) => number));
-  const untagged = tags.filter(({ number }) => number !== undefined && forgotten.has(number)).map(({ tag }) => tag);
+  const untagged = tags.flatMap(({ tag, number }) =>
+    number !== undefined && forgotten.has(number) ? [{ tag, number }] : [],
+  );
   return { description, decisions, untagged };
 }

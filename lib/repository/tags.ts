@@ -105,6 +105,24 @@ export async function dropTag(store: ObjectStore, image: string, tag: string, si
   await store.delete(key, { signal });
 }
 
+/**
+ * Removes tags that are in the way of deleting what they lead to; resolves to those that are gone. One that was moved since it
+ * was read leads to something else, and stays.
+ */
+export async function dropTagsOf<Known extends Pick<Tag, 'tag' | 'number'>>(
+  store: ObjectStore,
+  image: string,
+  tags: readonly Known[],
+): Promise<Known[]> {
+  const dropped: Known[] = [];
+  for (const known of tags) {
+    if ((await readTag(store, image, known.tag))?.number !== known.number) continue;
+    await store.delete(tagKey(image, known.tag));
+    dropped.push(known);
+  }
+  return dropped;
+}
+
 /** NOT_FOUND. */
 export function noSuchTag(image: string, tag: string, names: readonly string[]): LazydiskError {
   const there = names.length === 0 ? 'it has no tags' : `its tags are ${names.join(', ')}`;

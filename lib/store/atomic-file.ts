@@ -15,6 +15,9 @@ import { dirname, join } from 'node:path';
 import { errnoOf } from '../util/errors.js';
 import { makeFolders, syncFolder } from '../util/folders.js';
 
+/** The names that writeTemporary gives: nothing else is ours to remove, wherever a link may lead. */
+const TEMPORARY_NAME = /^\d+-[0-9a-f]{24}$/;
+
 /** A temporary file this old belongs to no writer that still lives: an upload takes minutes. */
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
 
@@ -65,6 +68,7 @@ export class AtomicFiles {
   /** Removes temporary files of writers that died; `nowMs` is milliseconds since 1970. */
   async removeAbandoned(nowMs: number): Promise<void> {
     for (const name of await namesIn(this.temporary)) {
+      if (!TEMPORARY_NAME.test(name)) continue;
       const path = join(this.temporary, name);
       try {
         if (nowMs - (await stat(path)).mtimeMs > ABANDONED_AFTER_MS) await rm(path, { force: true });

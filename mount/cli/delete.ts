@@ -1,7 +1,8 @@
 /** `lazydisk delete`: removes snapshots. Their numbers stay used; their space is given back by a later verb. */
+import type { Tag } from '../../lib/format/tag.js';
 import type { Repository } from '../../lib/repository/api.js';
 import { taggedError } from '../../lib/repository/deletion.js';
-import { dropTag, readTags } from '../../lib/repository/tags.js';
+import { dropTagsOf, readTags } from '../../lib/repository/tags.js';
 import { LazydiskError } from '../../lib/util/errors.js';
 import { confirm, YES, type Question } from './confirm.js';
 import { parseSnapshotRange, type SnapshotRange } from './image-reference.js';
@@ -30,10 +31,10 @@ export const deleteVerb = defineVerb({
     await withRepository(where.repository, { environment, timeoutMs: storeTimeoutMs(options) }, async (repository) => {
       const { numbers, tags } = await chosen(repository, range, options.untag);
       if (!options.yes) await confirm(questionFor(spoken(range.image, numbers)), output);
-      for (const tag of tags) await dropTag(repository.store, range.image, tag);
+      const untagged = await dropTagsOf(repository.store, range.image, tags);
       for (const number of numbers) await repository.deleteSnapshot(range.image, number);
       output.result(
-        { image: range.image, deleted: numbers, untagged: tags },
+        { image: range.image, deleted: numbers, untagged: untagged.map(({ tag }) => tag) },
         () => `deleted ${spoken(range.image, numbers)}`,
       );
     });
@@ -43,7 +44,7 @@ export const deleteVerb = defineVerb({
 interface Chosen {
   readonly numbers: readonly number[];
   /** Tags that lead to them. */
-  readonly tags: readonly string[];
+  readonly tags: readonly Tag[];
 }
 
 /** The living snapshots of the range; all is looked at before anything is deleted. NOT_FOUND, LOCKED, CONFLICT (tagged). */
@@ -80,7 +81,7 @@ async function chosen(repository: Repository, { image, numbers }: SnapshotRange,
       own.map(({ tag }) => tag),
     );
   }
-  return { numbers: wanted, tags: tags.map(({ tag }) => tag) };
+  return { numbers: wanted, tags };
 }
 
 function questionFor(what: string): Question {

@@ -73,8 +73,10 @@ export const forgetVerb = defineVerb({
     const use = { environment, timeoutMs: storeTimeoutMs(options) };
     const plans = await withRepository(address, use, async (repository) => {
       const planned = await planForget(repository, options.all ? undefined : images, policy);
-      if (!dryRun) for (const plan of planned) await forget(repository, plan);
-      return planned;
+      if (dryRun) return planned;
+      const done: ForgetPlan[] = [];
+      for (const plan of planned) done.push({ ...plan, untagged: await forget(repository, plan) });
+      return done;
     });
     output.result({ dryRun, images: plans.map(outcomeOf) }, () => spoken(plans, dryRun));
   },
@@ -98,7 +100,7 @@ function outcomeOf({ description: { image }, decisions, untagged }: ForgetPlan) 
       .filter(({ reasons }) => reasons.length > 0)
       .map(({ number, reasons }) => ({ number, reasons: reasons.map(reasonText) })),
     forgotten: decisions.filter(({ reasons }) => reasons.length === 0).map(({ number }) => number),
-    untagged,
+    untagged: untagged.map(({ tag }) => tag),
   };
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createSocketServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { openHttp, type HttpOptions } from '../../lib/disks/http-input.js';
 import { exportImage } from '../../lib/repository/export.js';
@@ -134,6 +134,40 @@ test('where the server names no version, a broken transfer goes on only under a 
     message: expect.stringContaining('--sha256'),
   });
   expect((await bytesOf((await serve(site)).url, { isChecked: true })).equals(CONTENT)).toBe(true);
+});
+
+/** Answers as the texts say, one a connection, and closes. */
+async function serveTexts(...answers: readonly string[]): Promise<string> {
+  let connections = 0;
+  const server = createSocketServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => socket.end(answers[connections++] ?? answers.at(-1)!));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  undoLater(() => void server.close());
+  return `http://127.0.0.1:${String((server.address() as AddressInfo).port)}/disk.raw`;
+}
+
+// S92
+test.each([
+  ['that does not say its length', '\r\nhalf of it'],
+  ['in chunks, after which the connection is to be closed,', 'Transfer-Encoding: chunked\r\n\r\na\r\nhalf of it\r\n'],
+])('of an answer %s a part is not taken for the whole, but under a checksum', async (_, rest) => {
+  const url = await serveTexts(`HTTP/1.1 200 OK\r\nETag: "1"\r\nConnection: close\r\n${rest}`);
+  await expect(bytesOf(url)).rejects.toMatchObject({
+    code: 'UNSUPPORTED',
+    message: expect.stringContaining('does not say how long the file is'),
+  });
+  expect((await bytesOf(url, { isChecked: true })).toString()).toBe('half of it');
+});
+
+// S92
+test('a rest that comes in parts is asked for until all of it is there, though only they say how long the file is', async () => {
+  const part = (from: number, text: string): string =>
+    `HTTP/1.1 206 Partial Content\r\nETag: "1"\r\nContent-Length: ${text.length}\r\n` +
+    `Content-Range: bytes ${from}-${from + text.length - 1}/9\r\nConnection: close\r\n\r\n${text}`;
+  const broken = 'HTTP/1.1 200 OK\r\nETag: "1"\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n';
+  expect((await bytesOf(await serveTexts(broken, part(3, 'def'), part(6, 'ghi')))).toString()).toBe('abcdefghi');
 });
 
 test('a server that is ill for a while is asked again, one that stays ill is given up', async () => {

@@ -3,7 +3,7 @@ import { tagKey, tombstoneKey } from '../../lib/format/keys.js';
 import { collectRepository } from '../../lib/repository/collection.js';
 import { describeImages } from '../../lib/repository/describe.js';
 import { initRepository, openRepository } from '../../lib/repository/repository.js';
-import { dropTag, moveTag, readTag, readTags, tagNames, taggedNumber } from '../../lib/repository/tags.js';
+import { dropTag, dropTagsOf, moveTag, readTag, readTags, tagNames, taggedNumber } from '../../lib/repository/tags.js';
 import { verifyRepository } from '../../lib/repository/verify.js';
 import { MemoryStore } from '../../lib/store/memory-store.js';
 import { FaultyStore } from '../helpers/faulty-store.js';
@@ -106,6 +106,16 @@ test('a tagged snapshot is not deleted until the tag is moved or gone', async ()
   await moveTag(repository, 'vm', 'stable', 3);
   await repository.deleteSnapshot('vm', 2);
   expect((await repository.listImage('vm')).snapshots.map(({ number }) => number)).toEqual([3]);
+});
+
+test('a tag that was moved after somebody had decided to delete what it led to stays where it is', async () => {
+  const { repository, store } = await threeSnapshots();
+  const { moved: old } = await moveTag(repository, 'vm', 'old', 1);
+  const { moved: stable } = await moveTag(repository, 'vm', 'stable', 1);
+  await moveTag(repository, 'vm', 'stable', 3);
+  expect(await dropTagsOf(store, 'vm', [old, stable])).toEqual([old]);
+  expect(await tagNames(store, 'vm')).toEqual(['stable']);
+  expect(await taggedNumber(store, 'vm', 'stable')).toBe(3);
 });
 
 test('a tag that comes between the steps of a deletion stops it, and the snapshot lives on', async () => {

@@ -57,17 +57,21 @@ describe('the directory store', () => {
 
   it('ignores what a writer that died has left, and removes it after a day', async () => {
     await store.put('a', Buffer.from('x'));
-    const young = join(root, '.lazydisk-tmp', 'young');
-    const old = join(root, '.lazydisk-tmp', 'old');
-    await writeFile(young, 'half');
-    await writeFile(old, 'half');
+    const young = `17-${'0'.repeat(24)}`;
+    const old = `17-${'1'.repeat(24)}`;
+    const foreign = 'thesis.tex';
     const twoDaysAgo = new Date(Date.now() - 2 * 86_400_000);
-    await utimes(old, twoDaysAgo, twoDaysAgo);
+    for (const name of [young, old, foreign]) {
+      const path = join(root, '.lazydisk-tmp', name);
+      await writeFile(path, 'half');
+      if (name !== young) await utimes(path, twoDaysAgo, twoDaysAgo);
+    }
 
     expect((await store.list('')).objects.map(({ key }) => key)).toEqual(['a']);
     expect((await store.list('', { delimiter: '/' })).prefixes).toEqual([]);
     await new DirectoryStore(root).put('b', Buffer.from('x'));
-    expect(await readdir(join(root, '.lazydisk-tmp'))).toEqual(['young']);
+    // What is there by other hands, or because a link leads elsewhere, stays.
+    expect((await readdir(join(root, '.lazydisk-tmp'))).sort()).toEqual([young, foreign]);
   });
 
   it('does not list empty directories as prefixes, nor files that are no keys', async () => {
