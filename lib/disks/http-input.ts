@@ -35,8 +35,8 @@ const TIMING: HttpTiming = { silenceMs: 30_000, firstPauseMs: 500, mostFailures:
 class Broken extends Error {}
 
 /**
- * Resolves when the server has begun to answer. USAGE (no such URL), NOT_FOUND, REFUSED, UNREACHABLE, CONFLICT (it changed meanwhile): at
- * once, or where the bytes would have come.
+ * Resolves when the server has begun to answer. USAGE (no such URL), NOT_FOUND, REFUSED, UNREACHABLE, CONFLICT (it changed meanwhile),
+ * UNSUPPORTED (a part of it could not be told from the whole): at once, or where the bytes would have come.
  */
 export async function openHttp(
   address: string,

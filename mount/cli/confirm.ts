@@ -18,11 +18,15 @@ export interface Question {
   readonly otherwise: string;
 }
 
+/** USAGE: nobody sees a question, or could answer. For verbs that know only later whether there is something to ask: a script must not fail on some days. */
+export function assertAnswerable({ doing }: Pick<Question, 'doing'>, output: Output): void {
+  if (output.streams.stdin.isTTY === true && output.onTerminal) return;
+  throw new LazydiskError('USAGE', `${doing} needs --yes when nobody can be asked.`);
+}
+
 /** Resolves after a yes. ABORTED: a no, or the end of the input. USAGE: nobody can be asked. */
-export async function confirm({ text, doing, otherwise }: Question, output: Output): Promise<void> {
-  if (output.streams.stdin.isTTY !== true || output.json) {
-    throw new LazydiskError('USAGE', `${doing} needs --yes when nobody can be asked.`);
-  }
+export async function confirm(question: Question, output: Output): Promise<void> {
+  assertAnswerable(question, output);
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   // At the end of the input no answer comes.
   const ended = new Promise<string>((resolve) => {
@@ -31,8 +35,8 @@ export async function confirm({ text, doing, otherwise }: Question, output: Outp
     });
   });
   try {
-    const answer = await Promise.race([terminal.question(`${text} [y/N] `), ended]).catch(() => '');
-    if (!/^y(es)?$/i.test(answer.trim())) throw new LazydiskError('ABORTED', otherwise);
+    const answer = await Promise.race([terminal.question(`${question.text} [y/N] `), ended]).catch(() => '');
+    if (!/^y(es)?$/i.test(answer.trim())) throw new LazydiskError('ABORTED', question.otherwise);
   } finally {
     terminal.close();
   }

@@ -3,12 +3,19 @@ import { assertTagName } from '../../lib/format/keys.js';
 import { forget, planForget, type ForgetPlan } from '../../lib/repository/forget.js';
 import { hasRule, type Reason, type RetentionPolicy } from '../../lib/repository/retention.js';
 import { LazydiskError } from '../../lib/util/errors.js';
+import { assertAnswerable, confirm, YES, type Question } from './confirm.js';
 import { parseDuration } from './durations.js';
 import { parseImageName } from './image-reference.js';
 import { formatTime, table } from './output.js';
 import { withRepository } from './store-stack.js';
 import { defineVerb, PARSER, parseCount, storeTimeoutMs, WHERE } from './verb.js';
 import { resolveWhere } from './where.js';
+
+const QUESTION: Question = {
+  text: 'Forget them?',
+  doing: 'Forgetting snapshots',
+  otherwise: 'Nothing was forgotten.',
+};
 
 const count = (what: string) =>
   ({ type: 'string', describe: `keep the newest snapshot of each of the last N ${what}` }) as const;
@@ -19,7 +26,7 @@ export const forgetVerb = defineVerb({
   examples: [
     ['forget /mnt vm-01 --keep-last 5 --keep-daily 14 --dry-run', 'says what would go, and why the rest stays'],
     ['forget s3://images/prod vm-01 vm-02 --keep-within 30d --keep-monthly 12', 'a month of all, a year by months'],
-    ['forget s3://images/prod --all --keep-last 3', 'every image; what is tagged or in use stays'],
+    ['forget s3://images/prod --all --keep-last 3 --yes', 'every image, in a script; what is tagged or in use stays'],
     ['forget /mnt debian-12 --keep-last 2 --keep-tag stable --untag', 'of the tags, only stable keeps its snapshot'],
   ],
   options: (program) =>
@@ -45,7 +52,8 @@ export const forgetVerb = defineVerb({
         default: false,
         describe: 'tags other than those of --keep-tag keep nothing, and go with their snapshots',
       })
-      .option('dry-run', { type: 'boolean', default: false, describe: 'change nothing' }),
+      .option('dry-run', { type: 'boolean', default: false, describe: 'change nothing' })
+      .option('yes', YES),
   run: async (options, { output, registry, environment }) => {
     const images = options.images.map(parseImageName);
     if (options.all === images.length > 0) {
@@ -69,11 +77,17 @@ export const forgetVerb = defineVerb({
       );
     }
     const { dryRun } = options;
+    const asks = !dryRun && !options.yes;
+    if (asks) assertAnswerable(QUESTION, output);
     const { repository: address } = await resolveWhere(options.where, options.endpoint, registry);
     const use = { environment, timeoutMs: storeTimeoutMs(options) };
     const plans = await withRepository(address, use, async (repository) => {
       const planned = await planForget(repository, options.all ? undefined : images, policy);
       if (dryRun) return planned;
+      if (asks && forgottenBy(planned) > 0) {
+        output.note(spoken(planned, true));
+        await confirm(QUESTION, output);
+      }
       const done: ForgetPlan[] = [];
       for (const plan of planned) done.push({ ...plan, untagged: await forget(repository, plan) });
       return done;
@@ -104,6 +118,10 @@ function outcomeOf({ description: { image }, decisions, untagged }: ForgetPlan) 
   };
 }
 
+function forgottenBy(plans: readonly ForgetPlan[]): number {
+  return plans.flatMap(({ decisions }) => decisions.filter(({ reasons }) => reasons.length === 0)).length;
+}
+
 function spoken(plans: readonly ForgetPlan[], dryRun: boolean): string {
   const rows = plans.flatMap(({ description: { image, snapshots, tags }, decisions }) =>
     decisions.map(({ number, reasons }) => {
@@ -116,7 +134,7 @@ function spoken(plans: readonly ForgetPlan[], dryRun: boolean): string {
       ];
     }),
   );
-  const forgotten = rows.filter((row) => row.at(-1) === 'FORGET').length;
+  const forgotten = forgottenBy(plans);
   const sum = `${String(forgotten)} of ${String(rows.length)} snapshots ${dryRun ? 'would be forgotten' : 'are forgotten'}`;
   const after = forgotten === 0 || dryRun ? '' : '; undelete brings them back until gc has found the grace over';
   return `${table([['SNAPSHOT', 'TIME', 'TAGS', 'KEPT AS'], ...rows])}\n${sum}${after}`;

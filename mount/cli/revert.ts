@@ -28,8 +28,10 @@ export const revertVerb = defineVerb({
     const reference = parseImageReference(image);
     const client = new ControlClient(mount.socket);
     const chosen = await numberOn(client, reference);
-    const { dirtyBytes } = await client.imageStatus(reference.image);
-    if (!yes && dirtyBytes > 0) await confirm(questionFor(reference.image, dirtyBytes), output);
+    if (!yes) {
+      const { dirtyBytes } = await client.imageStatus(reference.image);
+      await confirm(questionFor(reference.image, dirtyBytes), output);
+    }
     await client.revert(reference.image, chosen);
     output.result({ image: reference.image, number: chosen ?? null }, ({ number }) =>
       number === null
@@ -39,7 +41,8 @@ export const revertVerb = defineVerb({
   },
 });
 
+/** Asked whatever the size: what a guest has discarded since the last commit has none. */
 function questionFor(image: string, dirtyBytes: number): Question {
-  const what = `${formatSize(dirtyBytes)} of ${image} that no commit holds`;
+  const what = `what was written to ${image} since its last commit (${formatSize(dirtyBytes)})`;
   return { text: `Throw away ${what}?`, doing: `Throwing away ${what}`, otherwise: 'Nothing was thrown away.' };
 }

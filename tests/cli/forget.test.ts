@@ -35,7 +35,10 @@ test('what the policy does not keep is forgotten, and comes back by undelete', a
   expect(await text('forget', url, 'debian-12', '--keep-last', '2', '--dry-run')).toMatch(
     /^SNAPSHOT +TIME +TAGS +KEPT AS\ndebian-12@1 .* FORGET\n(.*\n)*debian-12@5 .* newest, last\n2 of 4 snapshots would be forgotten\n$/,
   );
-  expect(await json('forget', url, 'debian-12', '--keep-last', '2')).toEqual({ dryRun: false, images: [expected] });
+  expect(await json('forget', url, 'debian-12', '--keep-last', '2', '--yes')).toEqual({
+    dryRun: false,
+    images: [expected],
+  });
   expect(await living()).toEqual([4, 5]);
   await text('undelete', url, 'debian-12@2');
   expect(await living()).toEqual([2, 4, 5]);
@@ -45,8 +48,9 @@ test('what is tagged stays, with --untag only what --keep-tag names', async () =
   const { url, json } = world;
   await json('tag', url, 'debian-12@1', 'stable');
   await json('tag', url, 'debian-12@2', 'testing');
-  expect(await json('forget', url, 'debian-12', '--keep-last', '1')).toMatchObject({ images: [{ forgotten: [4] }] });
-  expect(await json('forget', url, 'debian-12', '--keep-tag', 'stable', '--keep-tag', 'old', '--untag')).toEqual({
+  const forget = (...words: string[]) => json('forget', url, 'debian-12', '--yes', ...words);
+  expect(await forget('--keep-last', '1')).toMatchObject({ images: [{ forgotten: [4] }] });
+  expect(await forget('--keep-tag', 'stable', '--keep-tag', 'old', '--untag')).toEqual({
     dryRun: false,
     images: [
       {
@@ -73,7 +77,7 @@ test('of several images, or of all, the base of a lock stays', async () => {
       { image: 'empty', kept: [{ number: 2 }], forgotten: [1] },
     ],
   });
-  await json('forget', url, '--all', '--keep-last', '1');
+  await json('forget', url, '--all', '--keep-last', '1', '--yes');
   expect([await living(), await living('vm-01'), await living('empty')]).toEqual([[5], [1, 2], [2]]);
 });
 
@@ -82,7 +86,7 @@ test('nothing of any image is forgotten when a lock or a tag of one can not be r
   const { store } = await world.repository();
   for (const key of [writerKey('vm-01'), 'images/vm-01/tags/stable.json']) {
     await store.put(key, Buffer.from('no json'));
-    const said = await run('forget', url, '--all', '--keep-last', '1');
+    const said = await run('forget', url, '--all', '--keep-last', '1', '--yes');
     expect(said).toMatchObject({ status: 6, out: '' });
     expect(said.err).toContain(`${key} is damaged`);
     await store.delete(key);
