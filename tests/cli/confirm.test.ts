@@ -30,7 +30,10 @@ async function answered(answer: string, ...words: string[]): Promise<Ended> {
 /** Runs it on a terminal until it asks; what is returned answers. */
 async function asked(words: readonly string[]): Promise<(answer: string) => Promise<Ended>> {
   const terminal = onTerminal(words);
-  await waitFor('it asks', () => terminal.output().includes('[y/N]'));
+  const early = terminal.ended.then(({ stdout }) => {
+    throw new Error(`it ended without asking: ${stdout}`);
+  });
+  await Promise.race([early, waitFor('it asks', () => terminal.output().includes('[y/N]'))]);
   return (answer) => {
     terminal.write(answer);
     return terminal.ended;
