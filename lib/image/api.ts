@@ -194,6 +194,8 @@ export interface Image {
 /** All images of a mount. */
 export interface Catalogue {
   readonly health: () => Health;
+  /** A request to the store went unanswered: whether it is away is asked, and asked again until it is back. Returns at once. */
+  doubtStore(): void;
   /** Names, ascending, at most a second old. */
   names(signal?: AbortSignal): Promise<readonly string[]>;
   /** Asks what the first look at a mount will want to know: names, and the newest records where the images are few. */

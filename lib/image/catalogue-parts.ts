@@ -15,6 +15,7 @@ import type { CommitParts, CommitStep } from './commit.js';
 import { Listings } from './listings.js';
 import type { ImageParts } from './local-image.js';
 import type { PlaneFeed } from './plane.js';
+import { StoreWatch } from './store-watch.js';
 
 export interface CatalogueOptions {
   readonly repository: Repository;
@@ -45,7 +46,15 @@ export interface CatalogueOptions {
 export function imageParts(options: CatalogueOptions, closing: AbortSignal): ImageParts {
   const { repository, mirror, fence, trees, known, log, stateId, bootId, readOnly } = options;
   const now = options.now ?? Date.now;
-  const listings = new Listings({ repository, database: options.database, log, now });
+  const listings = new Listings({
+    ...{ repository, database: options.database, log, now },
+    onAway: () => storeWatch.foundAway(),
+  });
+  const storeWatch = new StoreWatch({
+    ask: () => listings.look(closing),
+    isAway: () => listings.isOffline(),
+    closing,
+  });
   const bases = new Bases({ mirror, trees, fence, known });
   const attendances = new Attendances({
     bases,
@@ -60,7 +69,7 @@ export function imageParts(options: CatalogueOptions, closing: AbortSignal): Ima
   const headsDirectory = join(options.stateDirectory, 'heads');
   const shared = { bases, attendances, mirror, fence, log, repository, stateId, bootId, now };
   const heads = { ...shared, feed: options.planes, headsDirectory };
-  return { heads, commits: commitParts(options, now), listings, readOnly, closing };
+  return { heads, commits: commitParts(options, now), listings, storeWatch, readOnly, closing };
 }
 
 function commitParts(options: CatalogueOptions, now: () => number): CommitParts {

@@ -46,6 +46,10 @@ class LocalCatalogue implements Catalogue, ImageViews {
     return failed ? 'degraded' : 'ok';
   };
 
+  doubtStore(): void {
+    this.parts.storeWatch.doubt();
+  }
+
   async names(signal?: AbortSignal): Promise<readonly string[]> {
     const own = this.images.all().filter((image) => image.ownHead !== undefined);
     const local = own.map((image) => image.name);

@@ -3,11 +3,13 @@
  *
  * Listings are asked for by lookups, so one that fails must not hold a lookup for minutes: with something to fall back on,
  * the store gets a few seconds, and for a while after a failure it is not asked at all. Without a fallback the caller waits
- * for as long as the store's own time-out. Nothing here runs on a timer: an idle mount sends no request.
+ * for as long as the store's own time-out. Nothing here runs on a timer (store-watch.ts does, while the store is away): an idle
+ * mount sends no request.
  *
  * The listing of the names tells of every image what a listing of its own would, but for the lock. So `ls -l` of a mount asks
  * the store once and not once for each image, and who only needs an image's snapshots does not wait for its lock.
  */
+import { IMAGES_PREFIX } from '../format/keys.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-record.js';
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import type { LocalDatabase } from '../mirror/local-database.js';
@@ -26,6 +28,8 @@ export interface ListingsParts {
   readonly log: Log;
   /** Milliseconds of any clock. One that is set back makes what is known old, never young for ever. */
   readonly now: () => number;
+  /** Told whenever the store was asked and is away. Returns at once. */
+  readonly onAway?: () => void;
 }
 
 /** How old an answer may be, milliseconds. */
@@ -33,6 +37,8 @@ const FRESH_MS = 1000;
 /** How long the store is given when there is a fallback, and how long it is left alone after it failed, milliseconds. */
 const PATIENCE_MS = 4000;
 const LEAVE_ALONE_MS = 4000;
+/** How long it is given when nobody waits for the answer, milliseconds. */
+const LOOK_MS = 10_000;
 
 interface Answer {
   readonly value: Promise<unknown>;
@@ -45,13 +51,30 @@ export class Listings {
   private summed: { readonly images: ReadonlyMap<string, ImageSummary>; readonly askedMs: number } | undefined;
   private readonly stored = new Map<string, string>();
   private failedMs = Number.NEGATIVE_INFINITY;
-  private offline = false;
+  /** By the same clock as `now`; null: it answered when it was asked last. */
+  private awaySinceMs: number | null = null;
 
   constructor(private readonly parts: ListingsParts) {}
 
   /** Whether the last question to the store went unanswered. */
   isOffline(): boolean {
-    return this.offline;
+    return this.awaySinceMs !== null;
+  }
+
+  /** Asks the store for nothing but to know whether it answers. Never rejects. */
+  async look(closing: AbortSignal): Promise<void> {
+    const patience = AbortSignal.timeout(LOOK_MS);
+    const signal = AbortSignal.any([closing, patience]);
+    try {
+      // Short whatever the repository holds, and it needs the right that the listings need.
+      await this.parts.repository.store.list(IMAGES_PREFIX, { delimiter: '/', signal });
+      this.noteBack();
+    } catch (error) {
+      if (closing.aborted) return;
+      if (patience.aborted || hasCode(error, 'UNREACHABLE', 'REFUSED')) {
+        this.noteAway(reasonOf(error, patience, LOOK_MS));
+      }
+    }
   }
 
   /** Names in the repository, ascending. `fallback`: what is known without having asked, for a store that is away. */
@@ -170,24 +193,31 @@ export class Listings {
       return await this.keep(key, await question(patience));
     } catch (error) {
       const isAway = patience?.aborted === true || hasCode(error, 'UNREACHABLE');
-      if (isAway) this.noteAway(error);
-      if (fallback === undefined || !(isAway || hasCode(error, 'REFUSED'))) throw error;
-      this.noteAway(error);
+      const reason = reasonOf(error, patience, PATIENCE_MS);
+      const isDenied = fallback !== undefined && hasCode(error, 'REFUSED');
+      if (isAway || isDenied) this.noteAway(reason);
+      if (fallback === undefined || !(isAway || isDenied)) throw error;
       this.failedMs = this.parts.now();
       return fallback;
     }
   }
 
-  private noteAway(error: unknown): void {
-    if (!this.offline) {
-      this.parts.log.warn('the store does not answer; what is local goes on', { error: messageOf(error) });
+  private noteAway(reason: string): void {
+    if (this.awaySinceMs === null) {
+      this.parts.log.warn('The store does not answer; what is local goes on.', { error: reason });
+      this.awaySinceMs = this.parts.now();
     }
-    this.offline = true;
+    this.parts.onAway?.();
+  }
+
+  private noteBack(): void {
+    if (this.awaySinceMs === null) return;
+    this.parts.log.info('The store answers again.', { awayMs: this.parts.now() - this.awaySinceMs });
+    this.awaySinceMs = null;
   }
 
   private async keep<T>(key: string, value: T): Promise<T> {
-    if (this.offline) this.parts.log.info('the store answers again');
-    this.offline = false;
+    this.noteBack();
     const text = JSON.stringify(value);
     if (this.stored.get(key) !== text) {
       this.stored.set(key, text);
@@ -215,6 +245,11 @@ export class Listings {
       this.parts.log.warn('what the store says could not be kept locally', { key, error: messageOf(error) });
     }
   }
+}
+
+/** What is told of a question that failed, or that was given up after so long. */
+function reasonOf(error: unknown, patience: AbortSignal | undefined, patienceMs: number): string {
+  return patience?.aborted === true ? `It did not answer within ${String(patienceMs / 1000)} s.` : messageOf(error);
 }
 
 /** A listing that was kept before there were tags knows of none. */

@@ -24,12 +24,14 @@ import { ImageSnapshots } from './image-snapshots.js';
 import { statusOf } from './image-status.js';
 import { LocalImageView } from './image-view.js';
 import type { Listings } from './listings.js';
+import type { StoreWatch } from './store-watch.js';
 import type { SnapshotDisk } from './snapshot-disk.js';
 
 export interface ImageParts {
   readonly heads: HeadParts;
   readonly commits: CommitParts;
   readonly listings: Listings;
+  readonly storeWatch: StoreWatch;
   readonly readOnly: boolean;
   /** Fires when the catalogue is being closed. */
   readonly closing: AbortSignal;

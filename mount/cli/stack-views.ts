@@ -8,8 +8,10 @@ import type { Mirror } from '../../lib/mirror/api.js';
 import type { Log } from '../../lib/util/log.js';
 import { ReadTimes } from '../dashboard/read-times.js';
 import type { Driver } from '../fuse/driver.js';
+import type { MetricSources } from '../metrics/facts.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { serveMetrics } from '../metrics/serve.js';
+import type { CountingStore } from '../service/counting-store.js';
 import type { MountSettings } from '../service/settings.js';
 import type { Tree, TreeObserver } from '../tree/tree.js';
 import type { controlCommands } from './control-commands.js';
@@ -21,6 +23,7 @@ export interface ViewedParts {
   readonly catalogue: Catalogue & ImageViews;
   readonly mirror: Mirror;
   readonly driver: Driver;
+  readonly store: CountingStore;
   readonly tree: Tree;
   readonly commands: ReturnType<typeof controlCommands>;
   readonly stateDirectory: string;
@@ -78,7 +81,8 @@ export class Views {
   }
 }
 
-function metricSources({ settings, catalogue, mirror, driver, tree, stateDirectory, cacheDirectory }: ViewedParts) {
+function metricSources(parts: ViewedParts): MetricSources {
+  const { settings, catalogue, mirror, driver, store, tree, stateDirectory, cacheDirectory } = parts;
   return {
     version: programVersion(),
     repository: settings.repository,
@@ -88,6 +92,7 @@ function metricSources({ settings, catalogue, mirror, driver, tree, stateDirecto
     catalogue,
     mirror: () => mirror.statistics(),
     driverStatistics: () => driver.statistics(),
+    store: () => store.statistics(),
     runningCommands: () => tree.commands.runningCount(),
     stateDirectory,
     cacheDirectory,

@@ -174,7 +174,9 @@ async function mountLayers(parts: Parts): Promise<Pick<OpenedMount, 'live' | 'su
     profile: settings.profile,
     log,
   });
-  if (chosen.repository !== null) lookAhead(repository, catalogue, settings);
+  store.counted.onUnanswered = () => catalogue.doubtStore();
+  if (chosen.repository === null) catalogue.doubtStore();
+  else lookAhead(repository, catalogue, settings);
   const flats = keep('flat files', await FlatFiles.open(join(cacheDirectory, 'flat')));
   keep('catalogue', { close: () => catalogue.close(CLOSE_TIMEOUT_MS) });
   const takesOver = supervised !== undefined && supervised.connection !== null;
@@ -197,8 +199,8 @@ async function mountLayers(parts: Parts): Promise<Pick<OpenedMount, 'live' | 'su
   });
   const commands = controlCommands(tree);
   const stateDirectory = state.path;
-  const viewed = { settings, catalogue, mirror, driver, tree, commands, stateDirectory, cacheDirectory, takesOver };
-  const dashboard = await views.serve({ ...viewed, log, keep });
+  const seen = { settings, catalogue, mirror, driver, store: store.counted, tree, commands, takesOver };
+  const dashboard = await views.serve({ ...seen, stateDirectory, cacheDirectory, log, keep });
   const closers = opened.splice(0); // from here on they are openMount's
   const live = await openMount({
     stack: {

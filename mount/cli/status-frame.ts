@@ -36,7 +36,11 @@ export function statusFrame(now: Moment, before: Moment | undefined, { columns, 
 }
 
 function summary({ glance, atMs }: Moment, before: Moment | undefined): string[] {
-  const { mountpoint, repository, health, startedMs, lastStoreError } = glance;
+  const { mountpoint, repository, health, startedMs, lastStoreError, lastStoreAnswerMs } = glance;
+  const silence =
+    health === 'offline' && lastStoreAnswerMs !== null
+      ? ` (no answer for ${formatDuration(atMs - lastStoreAnswerMs)})`
+      : '';
   const perSecond = (of: (status: MountGlance) => number): number | undefined => {
     // Another daemon has begun to count anew.
     if (before === undefined || before.glance.startedMs !== startedMs || atMs <= before.atMs) return undefined;
@@ -64,7 +68,7 @@ function summary({ glance, atMs }: Moment, before: Moment | undefined): string[]
     ],
   ];
   const lines = [
-    `${repository} on ${mountpoint}: ${health}, for ${formatDuration(atMs - startedMs)}`,
+    `${repository} on ${mountpoint}: ${health}${silence}, up for ${formatDuration(atMs - startedMs)}`,
     '',
     ...table(facts).split('\n'),
   ];

@@ -14,7 +14,7 @@ export function mountText(mount: MountStatus): string {
   const { images, unknownImages, lastStoreError } = mount;
   const facts: Fact[] = [
     ['mount', `${mount.repository} on ${mount.mountpoint}${mount.readOnly ? ', read-only' : ''}`],
-    ['health', mount.health],
+    ['health', healthText(mount)],
     [
       'daemon',
       `pid ${String(mount.daemonPid)} since ${formatTime(mount.startedMs)}, ${counted(mount.workers, 'worker')}, driver ${mount.driver}`,
@@ -76,6 +76,11 @@ function imageRow(one: ImageStatus): string[] {
     one.lock === null ? '-' : one.lockIsOurs ? 'ours' : hostOf(one.lock),
     one.failure ?? (one.committing ? 'a commit is running' : ''),
   ];
+}
+
+function healthText({ health, lastStoreAnswerMs }: MountStatus): string {
+  if (health !== 'offline') return health;
+  return `offline: the store answered last ${lastStoreAnswerMs === null ? 'before this daemon began' : `at ${formatTime(lastStoreAnswerMs)}`}`;
 }
 
 function notCommitted({

@@ -6,6 +6,7 @@ import { readdir, statfs } from 'node:fs/promises';
 import type { Catalogue, Health } from '../../lib/image/api.js';
 import type { MirrorStatistics } from '../../lib/mirror/api.js';
 import type { DriverStatistics } from '../fuse/driver.js';
+import type { StoreStatistics } from '../tree/status-schema.js';
 import { heldImages, type HeldImage } from '../tree/held-images.js';
 
 /** Those who know. */
@@ -19,6 +20,7 @@ export interface MetricSources {
   readonly catalogue: Pick<Catalogue, 'health' | 'held'>;
   readonly mirror: () => MirrorStatistics;
   readonly driverStatistics: () => DriverStatistics;
+  readonly store: () => StoreStatistics;
   readonly runningCommands: () => number;
   readonly stateDirectory: string;
   readonly cacheDirectory: string;
@@ -38,6 +40,7 @@ export interface MetricFacts extends Pick<
   readonly health: Health;
   readonly mirror: MirrorStatistics;
   readonly driverStatistics: DriverStatistics;
+  readonly lastStoreAnswerMs: number | null;
   readonly runningCommands: number;
   /** Images whose head this host has, and of these the ones that are shown one by one. */
   readonly heldImages: number;
@@ -67,6 +70,7 @@ export async function gatherFacts(sources: MetricSources): Promise<MetricFacts> 
     health: catalogue.health(),
     mirror: sources.mirror(),
     driverStatistics: sources.driverStatistics(),
+    lastStoreAnswerMs: sources.store().lastAnswerMs,
     runningCommands: sources.runningCommands(),
     heldImages: all.length,
     images: shownImages(all),

@@ -49,6 +49,14 @@ export const READ_METRICS: readonly ReadMetric[] = [
     samples: ({ health }) => HEALTHS.map((state) => ({ value: state === health ? 1 : 0, labels: { state } })),
   },
 
+  {
+    name: 'lazydisk_store_last_answer_timestamp_seconds',
+    kind: 'gauge',
+    help: 'When the store answered last, seconds since 1970; a mount that needs nothing asks nothing',
+    labels: [],
+    samples: ({ lastStoreAnswerMs }) => (lastStoreAnswerMs === null ? [] : [{ value: lastStoreAnswerMs / 1000 }]),
+  },
+
   counter(
     'lazydisk_local_reads_total',
     'Reads that were answered from this host, without waiting',

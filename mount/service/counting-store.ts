@@ -28,9 +28,12 @@ export interface StoreCall {
 export type OnStoreCall = (call: StoreCall) => void;
 
 export class CountingStore implements ObjectStore {
+  /** Told of every request that the store left unanswered. Returns at once and does not throw. */
+  onUnanswered: () => void = () => undefined;
   private requests = 0;
   private errors = 0;
   private lastError: StoreStatistics['lastError'] = null;
+  private lastAnswerMs: number | null = null;
 
   constructor(
     private readonly store: ObjectStore,
@@ -43,7 +46,8 @@ export class CountingStore implements ObjectStore {
   }
 
   statistics(): StoreStatistics {
-    return { requests: this.requests, errors: this.errors, lastError: this.lastError };
+    const { requests, errors, lastError, lastAnswerMs } = this;
+    return { requests, errors, lastError, lastAnswerMs };
   }
 
   get(key: string, options?: GetOptions): Promise<Buffer> {
@@ -75,6 +79,7 @@ export class CountingStore implements ObjectStore {
     const startedMs = performance.now();
     const ended = (failure: ErrorCode | null, more: Partial<StoreCall> = {}): void => {
       const durationMs = performance.now() - startedMs;
+      if (failure === null || failure === 'REFUSED') this.lastAnswerMs = this.now();
       this.onCall({ operation, failure, durationMs, receivedBytes: 0, sentBytes: 0, ...more });
     };
     try {
@@ -90,6 +95,7 @@ export class CountingStore implements ObjectStore {
         this.errors++;
         this.lastError = { message: messageOf(error), timeMs: this.now() };
         ended(error instanceof LazydiskError ? error.code : 'IO');
+        if (hasCode(error, 'UNREACHABLE')) this.onUnanswered();
       }
       throw error;
     }

@@ -18,6 +18,8 @@ export interface StoreStatistics {
   /** Tries that failed, those that were tried again included. */
   readonly errors: number;
   readonly lastError: { readonly message: string; readonly timeMs: number } | null;
+  /** When the store answered last, be it that it refused; null: not yet. */
+  readonly lastAnswerMs: number | null;
 }
 
 /** What a mount is; fixed for its life. */
@@ -41,7 +43,10 @@ export interface ImageStatusDocument extends ImageStatus {
 /** `status` of the whole mount. */
 export interface MountStatus extends MountIdentity {
   readonly schemaVersion: typeof STATUS_SCHEMA_VERSION;
-  /** `ok`: the store answers. `degraded`: the local disk has failed an image. `offline`: the store does not answer; what is local works. */
+  /**
+   * `ok`: the store answers. `degraded`: the local disk has failed an image. `offline`: the store does not answer; what is local
+   * works, and the store is asked again every 15 s.
+   */
   readonly health: Health;
   readonly startedMs: number;
 
@@ -49,7 +54,7 @@ export interface MountStatus extends MountIdentity {
   readonly localBytes: number;
   /** The most that `localBytes` may grow to, or null: as much as leaves the file system its share free. */
   readonly quotaBytes: number | null;
-  /** Bytes of blocks that were written and not committed, of the images in `images`. */
+  /** Bytes of blocks that were written on this host and not committed. */
   readonly dirtyBytes: number;
   /** Bytes that the uncommitted writes occupy on the local disk. */
   readonly layerAllocatedBytes: number;
@@ -83,13 +88,15 @@ export interface MountStatus extends MountIdentity {
   readonly storeRequests: number;
   readonly storeErrors: number;
   readonly lastStoreError: { readonly message: string; readonly timeMs: number } | null;
+  /** When the store answered last; null: not yet. A mount that needs nothing asks nothing. */
+  readonly lastStoreAnswerMs: number | null;
 
   /** Commands that have begun and not ended. */
   readonly runningCommands: number;
   readonly running: readonly RunningCommand[];
   /** Ascending by name. */
   readonly images: readonly ImageStatus[];
-  /** Images that did not say their status in time, ascending; `images` and the sums lack them. */
+  /** Images that did not say their status in time, ascending; `images` lacks them, the sums don't. */
   readonly unknownImages: readonly string[];
   /** False when not even the names could be listed in time: `images` is empty then. */
   readonly imagesListed: boolean;

@@ -31,17 +31,17 @@ export interface StatusSources {
 }
 
 /** How long a status of the whole mount waits for its images, milliseconds. */
-export const STATUS_DEADLINE_MS = 3000;
+export const STATUS_DEADLINE_MS = 5000;
 
 const IMAGES_AT_ONCE = 8;
 
 /** The status of the whole mount. Resolves within about STATUS_DEADLINE_MS. */
 export async function mountStatus(sources: StatusSources, deadlineMs = STATUS_DEADLINE_MS): Promise<MountStatus> {
   const { names, images } = await imagesInTime(sources.catalogue, deadlineMs);
-  const answered = images.filter((image) => image !== undefined);
   return {
-    ...facts(sources, answered),
-    images: answered,
+    // What would be lost with this host is known without the store: sums don't lack what did not answer.
+    ...facts(sources, await heldImages(sources.catalogue)),
+    images: images.filter((image) => image !== undefined),
     unknownImages: names?.filter((_, index) => images[index] === undefined) ?? [],
     imagesListed: names !== undefined,
   };
@@ -85,6 +85,7 @@ function facts(sources: StatusSources, images: readonly HeadUsage[]): Omit<Mount
     storeRequests: store.requests,
     storeErrors: store.errors,
     lastStoreError: store.lastError,
+    lastStoreAnswerMs: store.lastAnswerMs,
     runningCommands: running.length,
     running,
   };

@@ -33,7 +33,9 @@ function rowsOf(lines: readonly string[]): string[][] {
 describe('a picture of a mount', () => {
   test('says what is mounted where, how it does, and for how long', async () => {
     const [first] = statusFrame(await moment(), undefined, ROOM);
-    expect(first).toBe('file:///images on /mnt: ok, for 1 min 0 s');
+    expect(first).toBe('file:///images on /mnt: ok, up for 1 min 0 s');
+    const [away] = statusFrame(await moment({ health: 'offline', lastStoreAnswerMs: 70_000 }), undefined, ROOM);
+    expect(away).toBe('file:///images on /mnt: offline (no answer for 30.0 s), up for 1 min 0 s');
   });
 
   test('has rates from the second picture on, and none across daemons', async () => {

@@ -22,6 +22,16 @@ test('the status of a mount is its facts, with units, and then one line for each
   ]);
 });
 
+test('a mount whose store is away says since when nothing was heard of it', async () => {
+  const fixture = await treeFixture();
+  fixture.catalogue.currentHealth = 'offline';
+  const status = await fixture.tree.status();
+  const answered = { ...status, lastStoreAnswerMs: Date.parse('2026-03-01T17:04:05') };
+  expect(mountText(answered)).toMatch(/^health: +offline: the store answered last at 2026-03-01 17:04:05$/m);
+  const never = { ...status, lastStoreAnswerMs: null };
+  expect(mountText(never)).toMatch(/^health: +offline: the store answered last before this daemon began$/m);
+});
+
 test('a mount without images has its facts alone', async () => {
   const fixture = await treeFixture({ catalogue: new FakeCatalogue() });
   expect(mountText(await fixture.tree.status())).not.toContain('IMAGE');

@@ -55,6 +55,10 @@ export class FakeCatalogue implements Catalogue {
 
   readonly health = (): Health => this.currentHealth;
 
+  doubtStore(): void {
+    this.currentHealth = 'offline';
+  }
+
   tick(): number {
     return ++this.timeMs;
   }

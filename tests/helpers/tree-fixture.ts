@@ -55,7 +55,9 @@ export async function treeOver<Images extends Catalogue>(
     mirror: { statistics: () => mirrorStatistics },
     flats: noFlatFiles,
     driver: { statistics: () => driverStatistics },
-    store: { statistics: () => ({ requests: 9, errors: 2, lastError: { message: 'slow down', timeMs: 5 } }) },
+    store: {
+      statistics: () => ({ requests: 9, errors: 2, lastError: { message: 'slow down', timeMs: 5 }, lastAnswerMs: 6 }),
+    },
     log: silentLog,
     options: {
       uid: UID,

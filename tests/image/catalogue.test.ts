@@ -6,6 +6,7 @@ import { cloneSnapshot } from '../../lib/repository/clone.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { CHUNK, codeOf, ImageWorld, shut, withImage } from '../helpers/image-world.js';
 import { temporaryFolder } from '../helpers/temporary.js';
+import { waitFor } from '../helpers/waiting.js';
 
 cleanUpAfter('each');
 
@@ -263,6 +264,20 @@ test('while the store is away, images with a head here are listed, read and writ
   const image = (await world.catalogue.find('disk'))!;
   expect(await image.commit({})).toMatchObject({ number: 2 });
   expect(await image.snapshots()).toEqual([1, 2]);
+  await world.close();
+});
+
+// S115
+test('a request that went unanswered makes the mount ask whether the store is there', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  world.store.setOutage(true);
+  expect(world.catalogue.health()).toBe('ok');
+  world.catalogue.doubtStore();
+  await waitFor('it is found away', () => world.catalogue.health() === 'offline');
+  world.store.setOutage(false);
+  await world.catalogue.names();
+  expect(world.catalogue.health()).toBe('ok');
   await world.close();
 });
 

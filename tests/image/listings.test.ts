@@ -37,6 +37,37 @@ test('who lists the names and then looks at each image asks for one listing, and
   ]);
 });
 
+test('a look says whether the store answers, and the log has a line for an outage and one for its end', async () => {
+  const { repository, store, database } = await threeImages();
+  const lines: unknown[] = [];
+  const note = (message: string, facts?: Readonly<Record<string, unknown>>): void => void lines.push([message, facts]);
+  let nowMs = 5000;
+  const log = { ...silentLog, warn: note, info: note };
+  const listings = new Listings({ repository, database, log, now: () => nowMs });
+  const { signal } = new AbortController();
+  store.setOutage(true);
+  for (let looks = 0; looks < 3; looks++) await listings.look(signal);
+  expect(listings.isOffline()).toBe(true);
+  expect(lines).toEqual([['The store does not answer; what is local goes on.', { error: expect.any(String) }]]);
+  store.setOutage(false);
+  store.resetCounts();
+  nowMs += 7 * SECOND_MS;
+  for (let looks = 0; looks < 3; looks++) await listings.look(signal);
+  expect(listings.isOffline()).toBe(false);
+  expect(lines.slice(1)).toEqual([['The store answers again.', { awayMs: 7 * SECOND_MS }]]);
+  expect(store.calls.map(({ operation, key }) => `${operation} ${key}`)).toEqual(Array(3).fill('list images/'));
+});
+
+test('a look that is cut off by the end of the mount says nothing', async () => {
+  const { listings, store } = await threeImages();
+  store.inject({ kind: 'stall' });
+  const closing = new AbortController();
+  const looking = listings.look(closing.signal);
+  closing.abort();
+  await looking;
+  expect(listings.isOffline()).toBe(false);
+});
+
 test('what the names told of an image gets no older than a second', async () => {
   const { repository, store, listings, pass } = await threeImages();
   await listings.names();

@@ -4,14 +4,14 @@ import { LazydiskError } from '../../lib/util/errors.js';
 import { CountingStore, type StoreCall } from '../../mount/service/counting-store.js';
 
 test('requests are counted; a missing key and one that exists are answers, not errors', async () => {
-  const store = new CountingStore(new MemoryStore());
+  const store = new CountingStore(new MemoryStore(), undefined, () => 1234);
   await store.put('a', Buffer.from('1'), { ifAbsent: true });
   await expect(store.put('a', Buffer.from('2'), { ifAbsent: true })).rejects.toMatchObject({ code: 'EXISTS' });
   await expect(store.get('b')).rejects.toMatchObject({ code: 'NOT_FOUND' });
   expect((await store.get('a')).toString()).toBe('1');
   expect((await store.list('')).objects.length).toBe(1);
   await store.delete('a');
-  expect(store.statistics()).toEqual({ requests: 6, errors: 0, lastError: null });
+  expect(store.statistics()).toEqual({ requests: 6, errors: 0, lastError: null, lastAnswerMs: 1234 });
 });
 
 test('failures are counted, and the last one is kept with its time', async () => {
@@ -19,7 +19,31 @@ test('failures are counted, and the last one is kept with its time', async () =>
   inner.get = () => Promise.reject(new LazydiskError('UNREACHABLE', 'away'));
   const store = new CountingStore(inner, undefined, () => 1234);
   await expect(store.get('a')).rejects.toMatchObject({ code: 'UNREACHABLE' });
-  expect(store.statistics()).toEqual({ requests: 1, errors: 1, lastError: { message: 'away', timeMs: 1234 } });
+  expect(store.statistics()).toEqual({
+    requests: 1,
+    errors: 1,
+    lastError: { message: 'away', timeMs: 1234 },
+    lastAnswerMs: null,
+  });
+});
+
+test('an answer is what the store said, be it no; of what it left unanswered somebody is told', async () => {
+  const inner = new MemoryStore();
+  let nowMs = 1;
+  let unanswered = 0;
+  const store = new CountingStore(inner, undefined, () => nowMs);
+  store.onUnanswered = () => void unanswered++;
+  await expect(store.get('a')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  nowMs = 2;
+  for (const [code, answeredMs, told] of [
+    ['UNREACHABLE', 1, 1],
+    ['ABORTED', 1, 1],
+    ['REFUSED', 2, 1],
+  ] as const) {
+    inner.get = () => Promise.reject(new LazydiskError(code, 'no'));
+    await expect(store.get('a')).rejects.toMatchObject({ code });
+    expect([store.statistics().lastAnswerMs, unanswered]).toEqual([answeredMs, told]);
+  }
 });
 
 test('whoever wants to know is told of every request: its bytes, and how it ended', async () => {

@@ -92,7 +92,7 @@ describe('status', () => {
         forwarded: 0,
         waitingReads: 0,
       }),
-      store: () => ({ requests: 0, errors: 0, lastError: null }),
+      store: () => ({ requests: 0, errors: 0, lastError: null, lastAnswerMs: null }),
       running: () => [],
       identity: {
         repositoryId: 'id',
@@ -120,8 +120,13 @@ describe('status', () => {
     test('a listing that hangs leaves the rest of the status', async () => {
       const catalogue = new FakeCatalogue();
       catalogue.names = () => new Promise(() => undefined);
+      const head = await catalogue.image('vm').createHead();
+      await head.openForWriting();
+      await head.write(0, Buffer.from('dirty'));
       const status = await mountStatus(sources(catalogue), 20);
       expect(status).toMatchObject({ imagesListed: false, images: [], unknownImages: [], localBytes: 1 });
+      const told = { dirtyBytes: 5, oldestUncommittedMs: catalogue.image('vm').usage()!.oldestUncommittedMs };
+      expect(status).toMatchObject(told);
     });
   });
 });
