@@ -92,6 +92,7 @@ function metricSources(parts: ViewedParts): MetricSources {
     catalogue,
     mirror: () => mirror.statistics(),
     driverStatistics: () => driver.statistics(),
+    longestReadMs: () => tree.longestReadMs(),
     store: () => store.statistics(),
     runningCommands: () => tree.commands.runningCount(),
     stateDirectory,

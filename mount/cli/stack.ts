@@ -20,6 +20,7 @@ import { openRepository } from '../../lib/repository/repository.js';
 import type { StoredRepository } from '../../lib/repository/stored-repository.js';
 import type { Driver } from '../fuse/driver.js';
 import { clearStaleMount } from '../fuse/mount-table.js';
+import { TroubleLog } from '../fuse/trouble-log.js';
 import { currentBootId } from '../service/boot-id.js';
 import { EarlyLog } from '../service/early-log.js';
 import { closeAll, openMount, type Closer } from '../service/daemon.js';
@@ -46,6 +47,9 @@ const CLOSE_TIMEOUT_MS = 10_000;
 /** An open asks up to four things of the store at once; each would wait a round trip for a connection of its own. */
 const SPARE_CONNECTIONS = 3;
 
+/** In an outage every request that waits tries again and again: a line for each would push all others out of the log. */
+const RETRY_LINES_MS = 10_000;
+
 export interface MountEnvironment {
   readonly environment: NodeJS.ProcessEnv;
   /** Receives the lines of the log too. */
@@ -69,6 +73,7 @@ export async function openMountFromSettings(
   };
   let log: LogFile | undefined;
   const early = new EarlyLog();
+  const retries = new TroubleLog(early, 'warn', RETRY_LINES_MS);
   try {
     const succession = DaemonSuccession.of(supervised);
     const driver = createDriver(settings, environment, early, succession);
@@ -83,7 +88,7 @@ export async function openMountFromSettings(
         maxUploadBytesPerSecond: settings.maxUploadBytesPerSecond,
         spareConnections: SPARE_CONNECTIONS,
         // The log lies in the state directory, which is known only when the store has said which repository it is.
-        onRetry: (facts) => early.warn('The store did not answer; trying again.', facts),
+        onRetry: (facts) => retries.report('The store did not answer; trying again.', facts),
         onCall: views.onStoreCall,
       },
     );

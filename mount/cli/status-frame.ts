@@ -52,7 +52,7 @@ function summary({ glance, atMs }: Moment, before: Moment | undefined): string[]
       'reads',
       `${rate(perSecond((status) => status.hits))} from here`,
       `${rate(perSecond((status) => status.misses))} chunks fetched`,
-      `${String(glance.waitingReads)} wait`,
+      `${String(glance.waitingReads)} wait${glance.longestWaitingReadMs === 0 ? '' : `, up to ${formatDuration(glance.longestWaitingReadMs)}`}`,
     ],
     [
       'store',

@@ -6,7 +6,7 @@ import type { ImageStatus } from '../../lib/image/api.js';
 import type { WriterLock } from '../../lib/format/writer-lock.js';
 import type { RunningCommand } from '../tree/outcomes.js';
 import type { ImageStatusDocument, MountStatus } from '../tree/status-schema.js';
-import { counted, factLines, formatTime, table, type Fact } from './output.js';
+import { counted, factLines, formatDuration, formatTime, table, type Fact } from './output.js';
 import { formatSize } from './sizes.js';
 
 /** The facts of the mount, then its images, a line each. */
@@ -113,10 +113,11 @@ function fetchedText({
   return `${sum}${by === '' ? '' : ` (${by})`}${raced}`;
 }
 
-function readsText({ hits, misses, waitingReads, forwardedRequests }: MountStatus): string {
+function readsText({ hits, misses, waitingReads, longestWaitingReadMs, forwardedRequests }: MountStatus): string {
+  const longest = longestWaitingReadMs === 0 ? '' : `, the longest for ${formatDuration(longestWaitingReadMs)}`;
   return (
     `${String(hits)} answered here at once, ${counted(misses, 'chunk')} missed, ` +
-    `${String(forwardedRequests)} passed to the main thread, ${String(waitingReads)} waiting now`
+    `${String(forwardedRequests)} passed to the main thread, ${String(waitingReads)} waiting now${longest}`
   );
 }
 

@@ -9,6 +9,7 @@ import { openStore } from '../../lib/store/open-store.js';
 import { pacing } from '../../lib/store/pacing.js';
 import { retrying } from '../../lib/store/retrying.js';
 import { resolveS3Settings } from '../../lib/store/s3-settings.js';
+import { messageOf } from '../../lib/util/errors.js';
 import { CountingStore, type OnStoreCall } from '../service/counting-store.js';
 import type { RepositoryAddress } from './where.js';
 
@@ -44,6 +45,7 @@ export interface StackOptions {
   readonly maxUploadBytesPerSecond?: number | null | undefined;
   /** As `openStore` has it. */
   readonly spareConnections?: number | undefined;
+  /** Told of each attempt that will be made again, as facts for the log. */
   readonly onRetry?: (facts: Readonly<Record<string, unknown>>) => void;
   /** Told of every request, tries included. */
   readonly onCall?: OnStoreCall | undefined;
@@ -67,8 +69,8 @@ export async function stackStore(
     withTimeout: (timeoutMs) => {
       const persistent = retrying(limited, {
         timeoutMs,
-        onRetry: (retry) => {
-          onRetry({ ...retry });
+        onRetry: ({ operation, key, attempts, delayMs, error }) => {
+          onRetry({ operation, key, attempts, delayMs: Math.round(delayMs), error: messageOf(error) });
         },
       });
       if (maxUploadBytesPerSecond === null) return persistent;

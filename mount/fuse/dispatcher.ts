@@ -6,7 +6,7 @@
  * must not be done twice are recorded (request-records.ts).
  */
 import type { Log } from '../../lib/util/log.js';
-import { messageOf } from '../../lib/util/errors.js';
+import { LazydiskError, messageOf } from '../../lib/util/errors.js';
 import { Callers } from './callers.js';
 import { answerTo, errnoNumber } from './errno.js';
 import type { Caller, FileSystem } from './file-system.js';
@@ -120,7 +120,8 @@ export class Dispatcher {
     if (worthLogging) {
       this.trouble.report(`fuse: ${opcodeName(header.opcode)} failed with ${name}: ${messageOf(error)}`, {
         node: header.node,
-        stack: (error as { stack?: unknown } | null | undefined)?.stack,
+        // Where an expected error came from says nothing that its sentence does not.
+        ...(error instanceof LazydiskError ? {} : { stack: (error as { stack?: unknown } | null | undefined)?.stack }),
       });
     }
     // answerTo never says ENOSYS; this stands here because one ENOSYS too many is for ever.

@@ -1,10 +1,10 @@
 /**
- * What goes wrong with requests, as an operator wants to read it: one line a second at most, however many requests it meets, and
- * how many were left out before it.
+ * What goes wrong with requests, as an operator wants to read it: one line a second at most (or whatever the interval), however many
+ * requests it meets, and how many were left out before it. So an outage of hours does not push everything else out of the log.
  */
 import type { Log } from '../../lib/util/log.js';
 
-const LOG_INTERVAL_MS = 1000;
+const DEFAULT_INTERVAL_MS = 1000;
 
 export class TroubleLog {
   private lastLoggedMs = -Infinity;
@@ -13,12 +13,13 @@ export class TroubleLog {
   constructor(
     private readonly log: Log,
     private readonly level: 'warn' | 'error' = 'error',
+    private readonly intervalMs = DEFAULT_INTERVAL_MS,
   ) {}
 
   /** Logs, unless something was logged just now. */
   report(message: string, facts: Readonly<Record<string, unknown>> = {}): void {
     const nowMs = performance.now();
-    if (nowMs - this.lastLoggedMs < LOG_INTERVAL_MS) {
+    if (nowMs - this.lastLoggedMs < this.intervalMs) {
       this.unlogged++;
       return;
     }

@@ -20,6 +20,7 @@ export interface MetricSources {
   readonly catalogue: Pick<Catalogue, 'health' | 'held'>;
   readonly mirror: () => MirrorStatistics;
   readonly driverStatistics: () => DriverStatistics;
+  readonly longestReadMs: () => number;
   readonly store: () => StoreStatistics;
   readonly runningCommands: () => number;
   readonly stateDirectory: string;
@@ -40,6 +41,7 @@ export interface MetricFacts extends Pick<
   readonly health: Health;
   readonly mirror: MirrorStatistics;
   readonly driverStatistics: DriverStatistics;
+  readonly longestReadMs: number;
   readonly lastStoreAnswerMs: number | null;
   readonly runningCommands: number;
   /** Images whose head this host has, and of these the ones that are shown one by one. */
@@ -70,6 +72,7 @@ export async function gatherFacts(sources: MetricSources): Promise<MetricFacts> 
     health: catalogue.health(),
     mirror: sources.mirror(),
     driverStatistics: sources.driverStatistics(),
+    longestReadMs: sources.longestReadMs(),
     lastStoreAnswerMs: sources.store().lastAnswerMs,
     runningCommands: sources.runningCommands(),
     heldImages: all.length,

@@ -75,6 +75,11 @@ export const READ_METRICS: readonly ReadMetric[] = [
     (f) => f.driverStatistics.forwarded,
   ),
   gauge('lazydisk_waiting_reads', 'Reads that wait at this moment', (f) => f.driverStatistics.waitingReads),
+  gauge(
+    'lazydisk_longest_waiting_read_seconds',
+    'For how long the read waits that has waited longest; 0: none waits',
+    (f) => f.longestReadMs / 1000,
+  ),
   gauge('lazydisk_workers', 'Threads that serve requests', (f) => f.driverStatistics.threads),
 
   {

@@ -81,6 +81,8 @@ export interface MountStatus extends MountIdentity {
   /** Reads, and chunks, that are being waited for at this moment. */
   readonly waitingReads: number;
   readonly waitingFetches: number;
+  /** For how long the read waits that has waited longest; 0: none waits. */
+  readonly longestWaitingReadMs: number;
   /** Requests that workers passed to the main thread. */
   readonly forwardedRequests: number;
   readonly workers: number;

@@ -24,6 +24,7 @@ export interface StatusSources {
   readonly catalogue: Catalogue;
   readonly mirror: () => MirrorStatistics;
   readonly driver: () => DriverStatistics;
+  readonly longestReadMs: () => number;
   readonly store: () => StoreStatistics;
   readonly running: () => readonly RunningCommand[];
   readonly identity: MountIdentity;
@@ -79,6 +80,7 @@ function facts(sources: StatusSources, images: readonly HeadUsage[]): Omit<Mount
     evictedChunks: mirror.evictedChunks,
     damagedChunks: mirror.damagedChunks,
     waitingReads: driver.waitingReads,
+    longestWaitingReadMs: Math.round(sources.longestReadMs()),
     waitingFetches: mirror.waitingFetches,
     forwardedRequests: driver.forwarded,
     workers: driver.workers,

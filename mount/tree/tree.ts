@@ -58,6 +58,8 @@ export interface Tree {
   readonly fileSystem: FileSystem;
   readonly commands: Commands;
   readonly flats: FlatSnapshots;
+  /** For how long the read waits that has waited longest, milliseconds; 0: none does. */
+  longestReadMs(): number;
   status(): Promise<MountStatus>;
   glance(): Promise<MountGlance>;
   /** NOT_FOUND. */
@@ -78,8 +80,10 @@ export async function createTree(parts: TreeParts): Promise<Tree> {
     now,
     onFinished: (outcome) => observer?.command(outcome),
   });
+  const reads = new ReadWatch({ slowMs: options.slowReadMs, log, onRead: (durationMs) => observer?.read(durationMs) });
   const sources = {
     catalogue,
+    longestReadMs: () => reads.longestWaitMs(),
     mirror: () => parts.mirror.statistics(),
     driver: () => parts.driver.statistics(),
     store: () => parts.store.statistics(),
@@ -98,7 +102,7 @@ export async function createTree(parts: TreeParts): Promise<Tree> {
       owners: options,
       readOnly: identity.readOnly,
       disks: new OpenDisks(log),
-      reads: new ReadWatch({ slowMs: options.slowReadMs, log, onRead: (durationMs) => observer?.read(durationMs) }),
+      reads,
       flats: parts.flats,
       headTimes: new HeadTimes(now),
       commands,
@@ -115,6 +119,7 @@ export async function createTree(parts: TreeParts): Promise<Tree> {
     fileSystem,
     commands,
     flats: new FlatSnapshots(catalogue, parts.flats),
+    longestReadMs: sources.longestReadMs,
     status,
     glance: () => mountGlance(sources),
     imageStatus: statusOf,

@@ -38,6 +38,17 @@ describe('a picture of a mount', () => {
     expect(away).toBe('file:///images on /mnt: offline (no answer for 30.0 s), up for 1 min 0 s');
   });
 
+  test.each([
+    [59_900, '59.9 s'],
+    [3_599_400, '59 min 59 s'],
+    [3_600_000, '1 h 0 min'],
+    [86_399_000, '23 h 59 min'],
+    [9 * 86_400_000 + 3 * 3_600_000, '9 d 3 h'],
+  ])('tells %i ms as %s', async (upMs, text) => {
+    const [first] = statusFrame(await moment({ startedMs: 0 }, upMs), undefined, ROOM);
+    expect(first).toBe(`file:///images on /mnt: ok, up for ${text}`);
+  });
+
   test('has rates from the second picture on, and none across daemons', async () => {
     const before = await moment({ hits: 100, fetchedBytes: 0, storeRequests: 9 });
     const now = await moment({ hits: 2100, fetchedBytes: 4096, storeRequests: 10 }, 102_000);
@@ -45,6 +56,8 @@ describe('a picture of a mount', () => {
     expect(text).toMatch(/^reads +1000\/s from here +0\/s chunks fetched +8 wait$/m);
     expect(text).toMatch(/^store +0.5\/s requests +2 KiB\/s fetched/m);
     expect(statusFrame(now, undefined, ROOM).join('\n')).toContain('-/s from here');
+    const hanging = { ...now, glance: { ...now.glance, longestWaitingReadMs: 61_000 } };
+    expect(statusFrame(hanging, before, ROOM).join('\n')).toContain('8 wait, up to 1 min 1 s');
     const another = { ...before, glance: { ...before.glance, startedMs: 1 } };
     expect(statusFrame(now, another, ROOM).join('\n')).toContain('-/s from here');
   });

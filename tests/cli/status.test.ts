@@ -22,10 +22,12 @@ test('the status of a mount is its facts, with units, and then one line for each
   ]);
 });
 
-test('a mount whose store is away says since when nothing was heard of it', async () => {
+test('a mount whose store is away says since when nothing was heard of it, and for how long reads wait', async () => {
   const fixture = await treeFixture();
   fixture.catalogue.currentHealth = 'offline';
   const status = await fixture.tree.status();
+  expect(mountText(status)).toMatch(/, 8 waiting now$/m);
+  expect(mountText({ ...status, longestWaitingReadMs: 44_000 })).toMatch(/, 8 waiting now, the longest for 44.0 s$/m);
   const answered = { ...status, lastStoreAnswerMs: Date.parse('2026-03-01T17:04:05') };
   expect(mountText(answered)).toMatch(/^health: +offline: the store answered last at 2026-03-01 17:04:05$/m);
   const never = { ...status, lastStoreAnswerMs: null };

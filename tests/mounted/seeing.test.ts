@@ -1,14 +1,16 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cleanUpAfter } from '../helpers/cleanup.js';
+import { cleanUpAfter, undoLater } from '../helpers/cleanup.js';
 import { readRange } from '../helpers/contents.js';
 import { testWith } from '../helpers/driver.js';
+import { startFaultyProxy } from '../helpers/faulty-proxy.js';
 import { freePorts } from '../helpers/free-ports.js';
-import { commit, MIB, repositoryWithImage } from '../helpers/images.js';
+import { commit, KIB, MIB, repositoryWithImage } from '../helpers/images.js';
 import { mountRepository, type MountedTest } from '../helpers/mounts.js';
 import { must, start } from '../helpers/processes.js';
 import { lazydisk, lazydiskJson, mustLazydisk } from '../helpers/program.js';
+import { describeS3, s3Endpoint, through } from '../helpers/repositories.js';
 import { mountpointsUnder, temporaryFolder } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/waiting.js';
 
@@ -131,7 +133,7 @@ describe('a mount as it is seen from outside', () => {
     const { status, stdout } = await watching.ended;
     expect(status).toBe(0);
     const [, pictures, rest] = /\u001b\[\?1049h([^]*)\u001b\[\?1049l([^]*)$/.exec(stdout) ?? [];
-    expect(pictures).toContain(` on ${mounted.mountpoint}: ok, for `);
+    expect(pictures).toContain(` on ${mounted.mountpoint}: ok, up for `);
     expect(rest).toMatch(new RegExp(`^${name} .* [░█]{10} +\\d+ %`, 'm'));
     expect(rest).not.toContain('\u001b');
   });
@@ -158,6 +160,38 @@ describe('a mount as it is seen from outside', () => {
       return now > started;
     });
     expect(await value('lazydisk_commands_total{verb="commit",result="ok"}')).toBe(0);
+  });
+});
+
+describeS3('a mount whose store goes away while guests do nothing but read', () => {
+  cleanUpAfter('each');
+
+  // S115
+  test('health, the read that waits and the log tell of the outage and of its end, though nobody lists anything', async () => {
+    const { repository, name, original } = await repositoryWithImage('s3');
+    const proxy = await startFaultyProxy(s3Endpoint());
+    undoLater(proxy.close);
+    const [port] = await freePorts(1);
+    const address = `127.0.0.1:${String(port)}`;
+    const mounted = await mountRepository({
+      repository: through(repository, proxy.url),
+      options: ['--metrics', address],
+    });
+    await readRange(mounted.path(name), 0, KIB);
+    const metrics = async (): Promise<string> => (await fetch(`http://${address}/metrics`)).text();
+    expect(await metrics()).toContain('\nlazydisk_longest_waiting_read_seconds 0\n');
+    proxy.choose = () => ({ kind: 'reset' });
+    const waiting = readRange(mounted.path(name), 31 * MIB, 64 * KIB);
+    await waitFor('health tells of it', async () => /^lazydisk_health{.*"offline"} 1$/m.test(await metrics()));
+    expect(await metrics()).toMatch(/^lazydisk_longest_waiting_read_seconds [1-9]/m);
+    proxy.choose = undefined;
+    expect((await waiting).equals(await readRange(original, 31 * MIB, 64 * KIB))).toBe(true);
+    await waitFor('health tells of its end', async () => /^lazydisk_health{.*"ok"} 1$/m.test(await metrics()));
+    const lines = (await readFile(join(mounted.stateDirectory, 'daemon.log'), 'utf8')).trim().split('\n');
+    const told = lines.map((line) => (JSON.parse(line) as { message: string }).message);
+    expect(told).toContain('The store did not answer; trying again.');
+    const outage = ['The store does not answer; what is local goes on.', 'The store answers again.'];
+    expect(told.filter((message) => outage.includes(message))).toEqual(outage);
   });
 });
 

@@ -92,6 +92,7 @@ describe('status', () => {
         forwarded: 0,
         waitingReads: 0,
       }),
+      longestReadMs: () => 0,
       store: () => ({ requests: 0, errors: 0, lastError: null, lastAnswerMs: null }),
       running: () => [],
       identity: {
