@@ -48,6 +48,12 @@ export interface HeadOwner {
   readonly mtimeMs: number;
 }
 
+/**
+ * Whether an open happens now, which begins anew after a failure of the local disk, or is told of a descriptor that an earlier
+ * process has opened. Default: new.
+ */
+export type Opening = 'new' | 'earlier';
+
 /** The writable state of an image on this host. */
 export interface Head extends Disk {
   /** null until somebody changes it. */
@@ -57,13 +63,13 @@ export interface Head extends Disk {
    * To be called at each open for writing; takes the writer's lock at the first. LOCKED, READ_ONLY, UNREACHABLE; STALE: the
    * clean base had to move to a newer snapshot, look the head up again.
    */
-  openForWriting(signal?: AbortSignal): Promise<void>;
+  openForWriting(signal?: AbortSignal, opening?: Opening): Promise<void>;
   closeForWriting(): void;
   /**
    * Any open, reading or writing: revert and delete are BUSY meanwhile. To be called after `openForWriting`. Throws STALE
    * while the content is being replaced.
    */
-  opened(): void;
+  opened(opening?: Opening): void;
   closed(): void;
   write(offset: Bytes, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** Exactly so long. */

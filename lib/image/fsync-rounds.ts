@@ -8,7 +8,7 @@
  *
  * A failed round gives its flags back. One that had no room to write rejects with that, and can be asked for again. An
  * error of fdatasync is told by the kernel once and then forgotten, so it is final
- * for the head: `onFailure` says it, and every later call rejects with it.
+ * for the head: `onFailure` says it, and every later call rejects with it, also after a restart (idle-rounds.ts).
  *
  * Layers are listed at the start of a round and must stay open until it ends: `exclusive` runs a change of the list
  * between two rounds.
@@ -57,6 +57,17 @@ export class FsyncRounds {
     return Atomics.load(this.control, CONTROL_DIRTY) !== 0 || this.layers().some((layer) => layer.headerChanged);
   }
 
+  /** The disk has failed, `cause` says how: every call rejects with that from now on. */
+  fail(reason: string, cause?: unknown): LazydiskError {
+    this.failure = new LazydiskError(
+      'IO',
+      `The local disk failed to keep writes of this image (${reason}): close it, look at the disk, open it anew.`,
+      { cause, facts: { reason } },
+    );
+    this.onFailure(this.failure);
+    return this.failure;
+  }
+
   /** The head is opened anew: what could not be synced is tried again from the start. */
   forgetFailure(): void {
     this.failure = undefined;
@@ -74,13 +85,7 @@ export class FsyncRounds {
       Atomics.store(this.control, CONTROL_DIRTY, 1);
       // No room to store the states: nothing has been forgotten by the kernel, and the next round tries again.
       if (isFull(error) && (error as NodeJS.ErrnoException).syscall !== 'fdatasync') throw error;
-      this.failure = new LazydiskError(
-        'IO',
-        `The local disk failed to keep writes of this image (${messageOf(error)}): close it, look at the disk, open it anew.`,
-        { cause: error },
-      );
-      this.onFailure(this.failure);
-      throw this.failure;
+      throw this.fail(messageOf(error), error);
     }
   }
 }

@@ -49,6 +49,8 @@ export interface HeadRecord {
   readonly abandonedCommitIds: readonly RandomId[];
   /** When the oldest change that is in no snapshot was made, at the latest; null when clean. Milliseconds since 1970. */
   readonly dirtySinceMs: number | null;
+  /** Why the local disk may have lost written bytes, and nobody has opened the head anew since; null: it has not failed. */
+  readonly failedSync: string | null;
 }
 
 /**
@@ -75,6 +77,7 @@ const schema = z.object({
   lockHeld: z.boolean(),
   abandonedCommitIds: z.array(id),
   dirtySinceMs: z.number().nullable(),
+  failedSync: z.string().nullable().default(null),
 });
 
 /** The base, if it is a snapshot of this image: not that of a local clone. */
@@ -161,6 +164,7 @@ export function emptyRecord(image: string, imageId: RandomId, chunkSizeBytes: nu
     lockHeld: false,
     abandonedCommitIds: [],
     dirtySinceMs: null,
+    failedSync: null,
   };
 }
 

@@ -13,7 +13,7 @@ import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { orAborted } from '../util/abort.js';
 import { LazydiskError } from '../util/errors.js';
 import { Turns } from '../util/turns.js';
-import type { Head, HeadOwner } from './api.js';
+import type { Head, HeadOwner, Opening } from './api.js';
 import type { Attendances } from './attendance.js';
 import { HeadAttendance } from './head-attendance.js';
 import { HeadDisk } from './head-disk.js';
@@ -167,19 +167,18 @@ export class LocalHead implements Head {
     return Promise.resolve();
   }
 
-  opened(): void {
-    // For the first to come, what has failed is tried anew.
-    if (this.use.opened() === 'first') this.disk.recover();
+  opened(opening: Opening = 'new'): void {
+    if (this.use.opened() === 'first') this.rounds.begin(opening);
   }
 
   closed(): void {
     this.use.closed();
   }
 
-  async openForWriting(signal?: AbortSignal): Promise<void> {
+  async openForWriting(signal?: AbortSignal, opening: Opening = 'new'): Promise<void> {
     await this.turns.take(async () => {
       this.use.assertStays();
-      if (!this.use.hasWriters) this.disk.recover();
+      if (!this.use.hasWriters) this.rounds.begin(opening);
       this.attendance.enter(this.disk.currentBase);
       try {
         await this.lock.takeToWrite(signal);

@@ -1,10 +1,15 @@
 /**
  * Rounds that nobody has asked for: every few seconds what was written is made durable, and the record says since when
  * there is something that is in no snapshot, so that a restart knows it.
+ *
+ * The record also says that a round has failed, before anybody is told. The kernel forgets such an error once it has told it: a
+ * daemon that took over would find every later fsync to succeed.
  */
 import { messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
+import type { Opening } from './api.js';
 import type { HeadDisk } from './head-disk.js';
+import type { HeadRecord } from './head-record.js';
 import type { HeadDiskParts } from './head-state.js';
 import type { KeptRecord } from './kept-record.js';
 import { withRoom } from './room.js';
@@ -24,14 +29,27 @@ export class IdleRounds {
   request(): Promise<void> {
     return withRoom(this.parts.mirror, async () => {
       await this.kept.settle();
-      await this.disk.rounds.request();
+      await this.disk.rounds.request().catch(async (error: unknown) => {
+        await this.noteFailure();
+        throw error;
+      });
     });
+  }
+
+  /** The first open. What has failed is tried anew, unless the descriptor is one that was there when it failed. */
+  begin(opening: Opening): void {
+    if (opening === 'earlier') return;
+    const hasFailed = this.disk.failure !== undefined;
+    this.disk.recover();
+    // Nobody waits for it: what is not kept makes a later daemon fail once more.
+    if (hasFailed) void this.note({ failedSync: null });
   }
 
   start(): void {
     if (this.timer !== undefined) return;
     this.timer = setInterval(() => {
-      if (this.disk.isDirty() && this.kept.value.dirtySinceMs === null) this.noteDirty();
+      if (this.disk.isDirty() && this.kept.value.dirtySinceMs === null)
+        void this.note({ dirtySinceMs: this.parts.now() });
       // A failed round has told the log, and every later request.
       if (this.disk.failure === undefined && this.disk.rounds.isNeeded()) this.request().catch(() => undefined);
     }, INTERVAL_MS);
@@ -42,8 +60,14 @@ export class IdleRounds {
     clearInterval(this.timer);
   }
 
-  private noteDirty(): void {
-    this.kept.change({ dirtySinceMs: this.parts.now() }).catch((error: unknown) => {
+  private async noteFailure(): Promise<void> {
+    const reason = this.disk.failure?.facts['reason'];
+    if (typeof reason === 'string' && this.kept.value.failedSync === null) await this.note({ failedSync: reason });
+  }
+
+  /** Never rejects. */
+  private async note(changes: Partial<HeadRecord>): Promise<void> {
+    await this.kept.change(changes).catch((error: unknown) => {
       this.parts.log.warn(`The record of ${this.kept.value.image} could not be written.`, { error: messageOf(error) });
     });
   }

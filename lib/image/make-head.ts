@@ -2,7 +2,8 @@
  * The four ways in which a head comes to be: on a snapshot without files, for a new image, as a local clone, and from its record.
  *
  * What has a record has it durably before anybody gets the head. A head that is loaded trusts the side files that this boot may
- * trust (layer.ts), opens what its record lists, and begins to remove what it does not.
+ * trust (layer.ts), opens what its record lists, and begins to remove what it does not. One whose disk has failed has still
+ * failed, within the same boot: after another one only what is on the disk is there, and no fsync has promised more.
  */
 import { blockCount } from '../format/geometry.js';
 import type { RandomId } from '../format/references.js';
@@ -49,7 +50,9 @@ export async function loadHead(parts: HeadParts, record: HeadRecord): Promise<Lo
   const disk = new HeadDisk(parts, parts.bases.acquire(treeOf(record)), layers);
   // At the latest since now, when the kill came before the first note.
   const dirtySinceMs = record.dirtySinceMs ?? (disk.isDirty() ? parts.now() : null);
-  await kept.change({ bootId: parts.bootId, dirtySinceMs });
+  const failedSync = record.bootId === parts.bootId ? record.failedSync : null;
+  await kept.change({ bootId: parts.bootId, dirtySinceMs, failedSync });
+  if (failedSync !== null) disk.rounds.fail(failedSync);
   const listed = record.layers.map((layer) => layer.id);
   disk.removeFiles(await unlistedLayers(kept.directory, listed));
   return new LocalHead(parts, kept, disk);

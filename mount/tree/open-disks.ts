@@ -10,7 +10,7 @@
  * kept open until the end of the mount, because nobody can know which release is the last. A head that was adopted can't be
  * reverted before the next mount.
  */
-import type { Disk, Head } from '../../lib/image/api.js';
+import type { Disk, Head, Opening } from '../../lib/image/api.js';
 import { hasCode, messageOf } from '../../lib/util/errors.js';
 import type { Log } from '../../lib/util/log.js';
 import { stale } from './places.js';
@@ -39,10 +39,10 @@ export class OpenDisks {
   constructor(private readonly log: Log) {}
 
   /** Opens a disk once more. What it rejects with is the head's: LOCKED, STALE, UNREACHABLE. */
-  async open(node: number, found: Disk, mode: OpenMode, signal: AbortSignal): Promise<Disk> {
+  async open(node: number, found: Disk, mode: OpenMode, signal: AbortSignal, opening: Opening = 'new'): Promise<Disk> {
     const entry = this.#hold(node, found);
     try {
-      await this.#begin(node, entry.disk, mode, signal);
+      await this.#begin(node, entry.disk, mode, signal, opening);
       if (mode === 'write') entry.writers++;
       else entry.readers++;
       return entry.disk;
@@ -84,7 +84,7 @@ export class OpenDisks {
   async #adopt(node: number, mode: OpenMode, find: () => Promise<Disk>): Promise<Disk> {
     const entry = this.#hold(node, await find());
     try {
-      await this.#begin(node, entry.disk, mode, new AbortController().signal);
+      await this.#begin(node, entry.disk, mode, new AbortController().signal, 'earlier');
       entry.held++;
       if (mode === 'write') entry.adoptedWriter = true;
       else entry.adoptedReader = true;
@@ -113,13 +113,13 @@ export class OpenDisks {
    * The order matters: the lock first, because it may move a head that nobody has open to a newer snapshot; then `opened`,
    * from which on the content stays; then, in the same turn, the question whether it is still the one that was asked for.
    */
-  async #begin(node: number, disk: Disk, mode: OpenMode, signal: AbortSignal): Promise<void> {
+  async #begin(node: number, disk: Disk, mode: OpenMode, signal: AbortSignal, opening: Opening): Promise<void> {
     if (!isHead(disk)) return disk.expose(node);
     const { contentId } = disk;
-    if (mode === 'write') await this.#openForWriting(disk, signal);
+    if (mode === 'write') await this.#openForWriting(disk, signal, opening);
     let counted = false;
     try {
-      disk.opened();
+      disk.opened(opening);
       counted = true;
       if (disk.contentId !== contentId) throw stale('disk.raw');
       await disk.expose(node);
@@ -131,9 +131,9 @@ export class OpenDisks {
   }
 
   /** EBUSY has no room for a sentence: who holds the lock, and what to do about it, goes to the log. */
-  async #openForWriting(head: Head, signal: AbortSignal): Promise<void> {
+  async #openForWriting(head: Head, signal: AbortSignal, opening: Opening): Promise<void> {
     try {
-      await head.openForWriting(signal);
+      await head.openForWriting(signal, opening);
     } catch (error) {
       if (hasCode(error, 'LOCKED')) this.log.warn(messageOf(error));
       throw error;

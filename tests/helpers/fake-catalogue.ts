@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type {
+  Opening,
   Catalogue,
   CloneOptions,
   CloneOutcome,
@@ -368,6 +369,8 @@ export class FakeDisk implements Disk {
 }
 
 export class FakeHead extends FakeDisk implements Head {
+  /** Each open, in order. */
+  readonly openings: Opening[] = [];
   openCount = 0;
   writers = 0;
   dirty = false;
@@ -406,7 +409,8 @@ export class FakeHead extends FakeDisk implements Head {
     if (--this.writers < 0) throw new Error('closeForWriting without openForWriting');
   }
 
-  opened(): void {
+  opened(opening: Opening = 'new'): void {
+    this.openings.push(opening);
     this.openCount++;
   }
 

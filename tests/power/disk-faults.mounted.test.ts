@@ -54,6 +54,29 @@ test('a sync that the disk fails is an error until the head is opened anew, and 
   await world.close();
 });
 
+// S21
+test('a sync that the disk fails is an error for the same descriptors under the next daemon, too', async () => {
+  const disk = PowerDisk.start();
+  const world = await worldOn(disk);
+  const head = await world.openHead('disk');
+  await head.write(0, Buffer.alloc(BLOCK, 2));
+  await disk.inject({ operation: 'fsync', name: '\\.data$', errno: 'EIO', times: 1 });
+  expect(await codeOf(head.fsync())).toBe('IO');
+  await world.crash();
+  const image = (await world.catalogue.find('disk'))!;
+  const later = (await image.head())!;
+  await later.openForWriting(undefined, 'earlier');
+  later.opened('earlier');
+  expect(await codeOf(later.fsync())).toBe('IO');
+  // What can still be read is saved by a commit, as before.
+  expect(await image.commit({})).toMatchObject({ number: 2 });
+  shut(later);
+  const again = await world.openHead('disk');
+  await again.fsync();
+  expect([...(await again.read(0, 1))]).toEqual([2]);
+  await world.close();
+});
+
 test('a commit whose freeze the disk has no room for changes nothing, and the next one takes everything', async () => {
   const disk = PowerDisk.start();
   const world = await worldOn(disk);

@@ -444,6 +444,16 @@ describe('node ids', () => {
     expect(later.catalogue.counts.exposed.get(head)).toBeGreaterThan(0);
   });
 
+  // S21
+  test('what an earlier daemon had open is told to the head as no new open', async () => {
+    const earlier = await withImage();
+    const head = await earlier.node('vm/disk.raw');
+    const { fileSystem, catalogue } = await treeFixture(earlier);
+    await fileSystem.adopt!(head, 1, 2);
+    await fileSystem.open(head, WRITE, caller());
+    expect(catalogue.image('vm').currentHead?.openings).toEqual(['earlier', 'earlier', 'new']);
+  });
+
   test('a number that was never given is ESTALE', async () => {
     const { fileSystem } = await withImage();
     expect(await errnoOf(fileSystem.getAttributes(999_999, caller()))).toBe('ESTALE');

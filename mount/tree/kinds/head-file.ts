@@ -85,7 +85,7 @@ export class HeadFile implements TreeNode {
     const { signal } = new AbortController();
     try {
       for (let open = 0; open < opens; open++)
-        await this.tree.disks.open(this.node, await this.#find(signal), modeOf(handle), signal);
+        await this.tree.disks.open(this.node, await this.#find(signal), modeOf(handle), signal, 'earlier');
     } catch (error) {
       this.tree.log.warn('Who had a disk open under the daemon before this one could not be counted.', {
         image: this.target.image,
