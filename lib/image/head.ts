@@ -272,14 +272,14 @@ export class LocalHead implements Head {
     });
   }
 
-  /** Nothing happens by itself any more; what is asked for still does. */
-  stopRounds(): void {
-    this.rounds.stop();
+  /** Nothing begins by itself any more, and the record is not being written when it resolves; what is asked for still happens. */
+  stopRounds(): Promise<void> {
     this.lock.stop();
+    return this.rounds.stop();
   }
 
   async close(): Promise<void> {
-    this.stopRounds();
+    await this.stopRounds();
     await this.turns.ended();
     await this.disk.close();
   }

@@ -56,8 +56,10 @@ export class IdleRounds {
     this.timer.unref();
   }
 
-  stop(): void {
+  /** Resolves when the record is no longer being written. */
+  async stop(): Promise<void> {
     clearInterval(this.timer);
+    await this.kept.ended();
   }
 
   private async noteFailure(): Promise<void> {

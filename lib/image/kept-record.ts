@@ -68,6 +68,11 @@ export class KeptRecord {
     });
   }
 
+  /** Resolves when no change is under way. */
+  ended(): Promise<void> {
+    return this.turns.ended();
+  }
+
   private async write(record: HeadRecord): Promise<void> {
     await writeHeadRecord(join(this.directory, 'head.json'), record, () => {
       this.doubtful = true;

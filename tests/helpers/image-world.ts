@@ -107,7 +107,7 @@ export class ImageWorld {
     for (const image of this.catalogue.held()) {
       if (image instanceof LocalImage && image.ownHead !== undefined) this.running.add(image.ownHead);
     }
-    for (const head of this.running) head.stopRounds();
+    await Promise.all([...this.running].map((head) => head.stopRounds()));
     this.running.clear();
     await this.mirror.close();
     await this.database.close();

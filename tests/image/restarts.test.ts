@@ -182,6 +182,23 @@ test('a write that still waits for its chunk when the head is closed writes nowh
   await second.mirror.close();
 });
 
+test('a catalogue that is closed writes no record any more: the next process may have the folder', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  // With changes the lock is kept, so that closing itself has nothing to write.
+  await head.write(0, Buffer.alloc(CHUNK, 2));
+  let written = 0;
+  const note = (): void => void (written += 1);
+  const changes = Array.from({ length: 100 }, (_, uid) =>
+    head.setOwner({ uid, gid: 0, mode: 0o600, atimeMs: 0, mtimeMs: 0 }).then(note),
+  );
+  shut(head);
+  await world.close();
+  expect(written).toBe(100);
+  await Promise.all(changes);
+});
+
 test('workers do not get a head back that has failed, not even by a commit', async () => {
   const feed = new KeptPlanes();
   const world = await ImageWorld.open(temporaryFolder('world'), { planes: feed });
