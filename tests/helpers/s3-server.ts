@@ -9,7 +9,7 @@
  */
 import { execFile, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -52,7 +52,10 @@ export async function startS3(): Promise<S3Server> {
   const [port, monitorPort] = await freePorts(2);
   const keys = { accessKey: 'lazydisk-test', secretKey: randomBytes(16).toString('hex') };
   // A test run that is interrupted must not leave a server behind.
-  const atExit = (): void => void spawnSync(SCRIPT, ['destroy', data]);
+  const atExit = (): void => {
+    spawnSync(SCRIPT, ['destroy', data]);
+    rmSync(directory, { recursive: true, force: true });
+  };
   process.once('exit', atExit);
   const stop = async (): Promise<void> => {
     await run(SCRIPT, ['destroy', data]);
