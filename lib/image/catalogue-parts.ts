@@ -12,7 +12,7 @@ import type { FillMode, ProfileMode } from './api.js';
 import { Attendances } from './attendance.js';
 import { Bases } from './bases.js';
 import type { CommitParts, CommitStep } from './commit.js';
-import { Listings } from './listings.js';
+import { Listings, type EarlyNames } from './listings.js';
 import type { ImageParts } from './local-image.js';
 import type { PlaneFeed } from './plane.js';
 import { StoreWatch } from './store-watch.js';
@@ -35,6 +35,8 @@ export interface CatalogueOptions {
   /** What an open image does beside serving. Default: off. */
   readonly fill?: FillMode;
   readonly profile?: ProfileMode;
+  /** As `Listings` has it. */
+  readonly early?: EarlyNames | undefined;
   readonly log: Log;
   /** Milliseconds since 1970; for tests. */
   readonly now?: () => number;
@@ -47,7 +49,7 @@ export function imageParts(options: CatalogueOptions, closing: AbortSignal): Ima
   const { repository, mirror, fence, trees, known, log, stateId, bootId, readOnly } = options;
   const now = options.now ?? Date.now;
   const listings = new Listings({
-    ...{ repository, database: options.database, log, now },
+    ...{ repository, database: options.database, early: options.early, log, now },
     onAway: () => storeWatch.foundAway(),
   });
   const storeWatch = new StoreWatch({

@@ -14,6 +14,7 @@ import { decodeSnapshotRecord, encodeSnapshotRecord } from '../format/snapshot-r
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import type { LocalDatabase } from '../mirror/local-database.js';
 import type { ImageListing, ImageSummary, Repository } from '../repository/api.js';
+import { SingleFlight } from '../repository/single-flight.js';
 import { readTag } from '../repository/tags.js';
 import { orAborted } from '../util/abort.js';
 import { hasCode, messageOf } from '../util/errors.js';
@@ -22,9 +23,17 @@ import type { Log } from '../util/log.js';
 /** Ascending. */
 export type Snapshots = ImageListing['snapshots'];
 
+/** The listing of the names, asked for before there was anything to keep the answer in. */
+export interface EarlyNames {
+  readonly summaries: Promise<readonly ImageSummary[]>;
+  readonly askedMs: number;
+}
+
 export interface ListingsParts {
   readonly repository: Repository;
   readonly database: Pick<LocalDatabase, 'get' | 'put'>;
+  /** The first question for the names takes this answer, if it is still young enough. */
+  readonly early?: EarlyNames | undefined;
   readonly log: Log;
   /** Milliseconds of any clock. One that is set back makes what is known old, never young for ever. */
   readonly now: () => number;
@@ -50,11 +59,15 @@ export class Listings {
   /** What the last listing of the names said of each image, and when it was asked. */
   private summed: { readonly images: ReadonlyMap<string, ImageSummary>; readonly askedMs: number } | undefined;
   private readonly stored = new Map<string, string>();
+  private readonly reading = new SingleFlight<SnapshotRecord>();
+  private early: EarlyNames | undefined;
   private failedMs = Number.NEGATIVE_INFINITY;
   /** By the same clock as `now`; null: it answered when it was asked last. */
   private awaySinceMs: number | null = null;
 
-  constructor(private readonly parts: ListingsParts) {}
+  constructor(private readonly parts: ListingsParts) {
+    this.early = parts.early;
+  }
 
   /** Whether the last question to the store went unanswered. */
   isOffline(): boolean {
@@ -79,14 +92,17 @@ export class Listings {
 
   /** Names in the repository, ascending. `fallback`: what is known without having asked, for a store that is away. */
   names(signal?: AbortSignal, fallback?: readonly string[]): Promise<readonly string[]> {
+    const early = this.takeEarly();
+    const askedMs = early?.askedMs ?? this.parts.now();
     const question = async (abort?: AbortSignal): Promise<readonly string[]> => {
-      const askedMs = this.parts.now();
-      const summaries = await this.parts.repository.imageSummaries(abort);
+      const summaries = await (early === undefined
+        ? this.parts.repository.imageSummaries(abort)
+        : orAborted(early.summaries, abort));
       this.summed = { images: new Map(summaries.map((summary) => [summary.image, summary])), askedMs };
       return summaries.map(({ image }) => image);
     };
     return orAborted(
-      this.fresh('names', () => this.ask('names', question, fallback)),
+      this.fresh('names', () => this.ask('names', question, fallback), askedMs),
       signal,
     );
   }
@@ -137,21 +153,31 @@ export class Listings {
     );
   }
 
-  /** A record; those that were read once are here for ever. */
-  async record(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
+  /** A record; those that were read once are here for ever, and who asks while one is being read waits for that answer. */
+  record(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
     const key = `record/${image}/${number}`;
-    const kept = await this.recall(key);
-    if (kept !== undefined) return decodeSnapshotRecord(kept, `${key} of the local database`);
-    const record = await this.parts.repository.readRecord(image, number, signal);
-    await this.remember(key, encodeSnapshotRecord(record, key));
-    return record;
+    const read = async (shared: AbortSignal): Promise<SnapshotRecord> => {
+      const kept = await this.recall(key);
+      if (kept !== undefined) return decodeSnapshotRecord(kept, `${key} of the local database`);
+      const record = await this.parts.repository.readRecord(image, number, shared);
+      await this.remember(key, encodeSnapshotRecord(record, key));
+      return record;
+    };
+    return this.reading.run(key, read, signal);
   }
 
   /** We have changed something in the store ourselves, so it is there: the next question goes to it. */
   invalidate(): void {
     this.failedMs = Number.NEGATIVE_INFINITY;
     this.answers.clear();
+    this.early = undefined;
     if (this.summed !== undefined) this.summed = { ...this.summed, askedMs: Number.NEGATIVE_INFINITY };
+  }
+
+  private takeEarly(): EarlyNames | undefined {
+    const { early } = this;
+    this.early = undefined;
+    return early !== undefined && this.isWithin(FRESH_MS, early.askedMs) ? early : undefined;
   }
 
   /** What the names' listing says of an image, while that is fresh. */

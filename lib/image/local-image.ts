@@ -171,7 +171,10 @@ export class LocalImage implements Image {
 
   /** Whose are the records that came since? Adopts what we published before we were killed. */
   async reconcile(signal?: AbortSignal): Promise<void> {
-    if (this.ownHead !== undefined) await reconcile(this.ownHead, this.parts.commits, signal);
+    if (this.ownHead === undefined) return;
+    await reconcile(this.ownHead, this.parts.commits, signal);
+    // What was asked before may not tell of a record that came last.
+    this.parts.listings.invalidate();
   }
 
   /** Gives our lock up. CONFLICT while there are changes, BUSY while it is open. */

@@ -30,14 +30,16 @@ export interface ChosenState {
   readonly state: StateDirectory;
   readonly identity: RepositoryIdentity;
   readonly marker: RepositoryMarker;
-  /** As it has just been opened, on a view of the store that waits for this start only. null: the store is away. */
+  /** As it has just been opened, on the view of the store that waits as long as guests are to wait. null: the store is away. */
   readonly repository: StoredRepository | null;
 }
 
+/** `onRepository` is called as soon as the store has answered, before anything is made on this host. */
 export async function chooseState(
   settings: MountSettings,
   store: StackedStore,
   environment: NodeJS.ProcessEnv,
+  onRepository: (repository: StoredRepository) => void,
 ): Promise<ChosenState> {
   const root = defaultStateRoot(process.getuid?.() ?? -1, environment);
   const rules = { mountpoint: settings.mountpoint, force: settings.force };
@@ -47,6 +49,7 @@ export async function chooseState(
       ? await findStateDirectory(root, settings.repository, settings.endpoint)
       : await readStateDirectory(settings.stateDirectory);
   const { marker, repository } = await findMarker(settings, store, known);
+  if (repository !== null) onRepository(repository);
   const identity: RepositoryIdentity = {
     repositoryUrl: settings.repository,
     endpoint: settings.endpoint,
@@ -66,7 +69,7 @@ async function findMarker(
   const stands = known?.record.repositoryUrl === settings.repository ? known.record.marker : undefined;
   try {
     const view = store.withTimeout(stands === undefined ? FIRST_START_MS : KNOWN_START_MS);
-    const repository = await openRepository(view);
+    const repository = (await openRepository(view)).through(store.withTimeout(settings.timeoutMs));
     return { marker: repository.marker, repository };
   } catch (error) {
     if (stands === undefined || !hasCode(error, 'UNREACHABLE')) throw error;

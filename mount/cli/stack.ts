@@ -8,8 +8,8 @@
  */
 import { join } from 'node:path';
 import { FlatFiles } from '../../lib/image/flat-files.js';
-import type { Catalogue } from '../../lib/image/api.js';
 import { openCatalogue } from '../../lib/image/catalogue.js';
+import type { EarlyNames } from '../../lib/image/listings.js';
 import { LocalPlaces } from '../../lib/mirror/known-places.js';
 import type { LocalDatabase } from '../../lib/mirror/local-database.js';
 import { LocalNodes } from '../../lib/mirror/local-nodes.js';
@@ -93,7 +93,10 @@ export async function openMountFromSettings(
       },
     );
     keep('store', store);
-    const chosen = await chooseState(settings, store, environment);
+    let ahead: EarlyNames | undefined;
+    const chosen = await chooseState(settings, store, environment, (repository) => {
+      ahead = keep('first questions', lookAhead(repository, settings));
+    });
     const database = keep(
       'database',
       await lockState(chosen.state.path, registry, (folder) => openStateDatabase(folder, early)),
@@ -107,7 +110,19 @@ export async function openMountFromSettings(
     early.continueIn(log);
     succession?.opened(database, log.path);
     protectProcess(log);
-    const parts = { settings, registry, environment, supervised, succession, driver, store, chosen, database, views };
+    const parts = {
+      settings,
+      registry,
+      environment,
+      supervised,
+      succession,
+      driver,
+      store,
+      chosen,
+      ahead,
+      database,
+      views,
+    };
     const { live, survivable, dashboard } = await mountLayers({ ...parts, log, opened, keep });
     return { live, degraded: chosen.repository === null, survivable, dashboard, log };
   } catch (error) {
@@ -129,6 +144,7 @@ interface Parts {
   readonly driver: Driver;
   readonly store: StackedStore;
   readonly chosen: ChosenState;
+  readonly ahead: EarlyNames | undefined;
   readonly database: LocalDatabase;
   readonly views: Views;
   readonly log: LogFile;
@@ -138,10 +154,11 @@ interface Parts {
 }
 
 async function mountLayers(parts: Parts): Promise<Pick<OpenedMount, 'live' | 'survivable' | 'dashboard'>> {
-  const { settings, registry, environment, supervised, succession, driver, store, chosen, database } = parts;
+  const { settings, registry, environment, supervised, succession, driver, store, chosen, ahead, database } = parts;
   const { views, log, opened, keep } = parts;
   const state = await refreshStateDirectory(chosen.state, chosen.identity);
-  const repository = await openForService(store, settings, chosen);
+  const repository =
+    chosen.repository ?? (await openRepository(store.withTimeout(settings.timeoutMs), { marker: chosen.marker }));
   if (supervised !== undefined && supervised.connection !== null) {
     const { predecessor, resent } = supervised;
     log.warn('Taking over from a daemon that is gone.', { reason: predecessor, resent });
@@ -177,11 +194,12 @@ async function mountLayers(parts: Parts): Promise<Pick<OpenedMount, 'live' | 'su
     readOnly: settings.readOnly,
     fill: settings.fill,
     profile: settings.profile,
+    early: ahead,
     log,
   });
   store.counted.onUnanswered = () => catalogue.doubtStore();
   if (chosen.repository === null) catalogue.doubtStore();
-  else lookAhead(repository, catalogue, settings);
+  else catalogue.lookAhead().catch(() => undefined);
   const flats = keep('flat files', await FlatFiles.open(join(cacheDirectory, 'flat')));
   keep('catalogue', { close: () => catalogue.close(CLOSE_TIMEOUT_MS) });
   const takesOver = supervised !== undefined && supervised.connection !== null;
@@ -244,22 +262,22 @@ function identityOf(settings: MountSettings, state: StateDirectory, driver: stri
   };
 }
 
-/** The repository on the view of the store that waits as long as guests are to wait. The marker is known: no request. */
-async function openForService(
-  store: StackedStore,
-  settings: MountSettings,
-  { repository, marker }: ChosenState,
-): Promise<StoredRepository> {
-  const view = store.withTimeout(settings.timeoutMs);
-  return repository?.through(view) ?? openRepository(view, { marker });
-}
-
 /**
- * What the first open will ask of the store, asked while the mount is being made: whether puts are exclusive, and what there
- * is. Nobody waits for it, and what fails is asked again when it is needed. A store that is away is left alone.
+ * What the first open will ask of the store, asked while the state directory, the mirror and the mount are being made: whether
+ * puts are exclusive, and what there is. Nobody waits for it, and what fails is asked again when it is needed. The catalogue
+ * goes on from there (`Catalogue.lookAhead`). A store that is away is left alone; `close` gives up what has not been answered, for
+ * a mount that is refused meanwhile.
  */
-function lookAhead(repository: StoredRepository, catalogue: Catalogue, settings: MountSettings): void {
-  const asked = [catalogue.lookAhead()];
-  if (!settings.readOnly) asked.push(repository.assertExclusivePuts());
+function lookAhead(repository: StoredRepository, { readOnly }: MountSettings): EarlyNames & { close(): Promise<void> } {
+  const closing = new AbortController();
+  const askedMs = Date.now();
+  const summaries = repository.imageSummaries(closing.signal);
+  const asked: Promise<unknown>[] = [summaries];
+  if (!readOnly) asked.push(repository.assertExclusivePuts(closing.signal));
   for (const question of asked) question.catch(() => undefined);
+  const close = (): Promise<void> => {
+    closing.abort();
+    return Promise.resolve();
+  };
+  return { summaries, askedMs, close };
 }

@@ -6,6 +6,7 @@ import type { Catalogue, FillMode, Head, ProfileMode } from '../../lib/image/api
 import { openCatalogue } from '../../lib/image/catalogue.js';
 import type { CommitStep } from '../../lib/image/commit.js';
 import { LocalHead } from '../../lib/image/head.js';
+import type { EarlyNames } from '../../lib/image/listings.js';
 import { LocalImage } from '../../lib/image/local-image.js';
 import { noFeed } from '../../lib/image/plane.js';
 import type { PlaneFeed } from '../../lib/image/plane.js';
@@ -36,6 +37,8 @@ export class ImageWorld {
   private readonly running = new Set<LocalHead>();
   /** Called after each step of a commit; throw in it to fail there. */
   onCommitStep: (step: CommitStep) => void = () => undefined;
+  /** Names that were asked for before the next start. */
+  early: EarlyNames | undefined;
 
   private constructor(
     readonly store: FaultyStore,
@@ -156,6 +159,7 @@ export class ImageWorld {
       readOnly: this.readOnly,
       fill: this.fill,
       profile: this.profile,
+      early: this.early,
       log: silentLog,
       onCommitStep: (step) => {
         this.onCommitStep(step);

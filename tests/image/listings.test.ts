@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
-import { Listings } from '../../lib/image/listings.js';
+import { Listings, type EarlyNames } from '../../lib/image/listings.js';
 import { moveTag } from '../../lib/repository/tags.js';
+import { LazydiskError } from '../../lib/util/errors.js';
 import { silentLog } from '../../lib/util/log.js';
 import { MemoryDatabase } from '../helpers/memory-database.js';
 import { createWorld, lockOf, recordOf } from '../repository/worlds.js';
@@ -66,6 +67,52 @@ test('a look that is cut off by the end of the mount says nothing', async () => 
   closing.abort();
   await looking;
   expect(listings.isOffline()).toBe(false);
+});
+
+async function withEarlyNames(early: EarlyNames, nowMs: number) {
+  const world = await createWorld();
+  await world.repository.publishRecord('a', recordOf());
+  world.store.resetCounts();
+  const { repository, store } = world;
+  const parts = { repository, database: new MemoryDatabase(), early, log: silentLog, now: () => nowMs };
+  return { store, listings: new Listings(parts) };
+}
+
+test('names that were asked for before are the first answer, as old as they are', async () => {
+  const summary = { image: 'early', snapshots: [], deleted: [], tags: [], hasLock: false, nextNumber: 1 };
+  const early = { summaries: Promise.resolve([summary]), askedMs: 0 };
+  const { store, listings } = await withEarlyNames(early, SECOND_MS - 1);
+  expect(await listings.names()).toEqual(['early']);
+  expect(store.calls).toEqual([]);
+  listings.invalidate();
+  expect(await listings.names()).toEqual(['a']);
+});
+
+test('names that were asked for more than a second ago are asked for anew, and so are those before a change of ours', async () => {
+  const early = { summaries: Promise.resolve([]), askedMs: 0 };
+  const late = await withEarlyNames(early, SECOND_MS);
+  expect(await late.listings.names()).toEqual(['a']);
+  const changed = await withEarlyNames(early, 0);
+  changed.listings.invalidate();
+  expect(await changed.listings.names()).toEqual(['a']);
+});
+
+test('names that were asked for in vain fail the first question, and the next one asks', async () => {
+  const summaries = Promise.reject(new LazydiskError('UNREACHABLE', 'away'));
+  const { listings } = await withEarlyNames({ summaries, askedMs: 0 }, 0);
+  await expect(listings.names()).rejects.toMatchObject({ code: 'UNREACHABLE' });
+  expect(await listings.names()).toEqual(['a']);
+});
+
+test('a record that two ask for at once is read once', async () => {
+  const { repository, store, database } = await threeImages();
+  // Opened anew: the one that has published a record remembers it.
+  const listings = new Listings({ repository: repository.through(store), database, log: silentLog, now: () => 0 });
+  const records = await Promise.all([listings.record('a', 1), listings.record('a', 1)]);
+  expect(records.map(({ number }) => number)).toEqual([1, 1]);
+  expect(store.calls.map(({ operation, key }) => `${operation} ${key}`)).toEqual([
+    'get images/a/snapshots/00000001.json',
+  ]);
 });
 
 test('what the names told of an image gets no older than a second', async () => {

@@ -10,6 +10,7 @@ import { mountAgain, mountRepository } from '../helpers/mounts.js';
 import { must } from '../helpers/processes.js';
 import { lazydisk } from '../helpers/program.js';
 import { describeS3, s3Endpoint, through } from '../helpers/repositories.js';
+import { temporaryFolder } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/waiting.js';
 
 /** What can be repaired by asking again. */
@@ -92,6 +93,23 @@ describeS3('a store that lies, stalls or goes away', () => {
     const bytes = await readRange(mounted.path(name), 31 * MIB, 64 * KIB);
     expect(bytes.equals(await readRange(original, 31 * MIB, 64 * KIB))).toBe(true);
     expect(stalled).toBeGreaterThan(1);
+  });
+
+  test('a second mount on a state directory is refused, and ends, though what it asked ahead is never answered', async () => {
+    const { repository, name, original } = await repositoryWithImage('s3');
+    const mounted = await mountRepository({ repository });
+    const proxy = await faultyProxy();
+    proxy.choose = ({ method, query }) =>
+      method === 'PUT' || query.includes('list-type=') ? { kind: 'stall' } : undefined;
+    const mountpoint = temporaryFolder('second');
+    const words = ['mount', repository.url, mountpoint, '--state', mounted.stateDirectory, '--foreground'];
+    const { status, stderr } = await lazydisk(words, { env: through(repository, proxy.url).env });
+    expect([status, stderr.trim().split('\n')]).toEqual([
+      4,
+      [expect.stringContaining(`is in use by the mount on ${mounted.mountpoint}`)],
+    ]);
+    expect(proxy.counts().stall).toBe(2);
+    expect(await checksumOf(mounted.path(name))).toBe(await checksumOf(original));
   });
 
   // S15
