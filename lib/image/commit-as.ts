@@ -69,7 +69,7 @@ async function saveAs(
   // The upload may have taken a day, in which the name may have come and gone, and a number with it.
   const [number] = await Promise.all([
     freeNumber(repository, newName, signal),
-    repository.summarizeImage(image, signal).then((own) => assertBaseLives(head.record, own, repository, signal)),
+    assertBaseLives(head.record, repository, signal),
   ]);
   const made = { imageId: randomId(), number, commitId, label: options.label };
   const record = recordOf(head, view, written, parts, made);

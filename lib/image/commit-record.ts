@@ -56,13 +56,15 @@ export async function publish(
   const { image, imageId, base } = head.record;
   for (;;) {
     const sourceAgeMs = startStopwatch();
-    const confirmed = written.confirm(options.signal);
+    const confirmed = Promise.all([
+      written.confirm(options.signal),
+      assertBaseLives(head.record, parts.repository, options.signal),
+    ]);
     // What reconcile says comes first: it may have adopted what makes the rest needless.
     confirmed.catch(() => undefined);
     const listing = await reconcile(head, parts, options.signal);
     if (head.record.base !== base) return undefined;
     await confirmed;
-    await assertBaseLives(head.record, listing, parts.repository, options.signal);
     const made = { imageId, number: listing.nextNumber, commitId, label: options.label };
     const record = recordOf(head, view, written, parts, made);
     try {

@@ -10,7 +10,7 @@
 import type { SnapshotRecord } from '../format/snapshot-record.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import type { KeptRecord } from './kept-record.js';
-import { assertBaseLives } from './living-base.js';
+import { assertBaseIsListed } from './living-base.js';
 import { LockCatchUp } from './lock-catch-up.js';
 import { WriterClaim } from './writer-claim.js';
 import type { ClaimParts } from './writer-claim.js';
@@ -50,7 +50,8 @@ export class HeadLock {
     const newest = listing.snapshots.at(-1);
     if (newest === undefined || newest.number <= this.kept.value.seenNumber || head.isDirty()) {
       // Nobody's writes may begin on what no commit could publish.
-      if (!head.isDirty()) await this.orGiveUp(assertBaseLives(this.kept.value, listing, repository, signal), signal);
+      if (!head.isDirty())
+        await this.orGiveUp(assertBaseIsListed(this.kept.value, listing, repository, signal), signal);
       await claim.hold();
       return;
     }

@@ -107,7 +107,7 @@ test('a record whose PUT was answered by nobody is adopted by the next start, an
   // Nobody answers the question afterwards either.
   world.onCommitStep = (step) => {
     if (step === 'uploaded')
-      world.store.inject({ kind: 'fail-before' }, { operation: 'get', key: /snapshots/, times: 9 });
+      world.store.inject({ kind: 'fail-before' }, { operation: 'get', key: /snapshots.00000002/, times: 9 });
   };
   await (await world.catalogue.find('disk'))!.commit({}).catch(() => undefined);
   world.store.clearFaults();
@@ -295,7 +295,7 @@ test('what a revert has thrown away is passed over when its record turns up', as
   world.store.inject({ kind: 'fail-after' }, { operation: 'put', key: /snapshots/ });
   world.onCommitStep = (step) => {
     if (step === 'uploaded')
-      world.store.inject({ kind: 'fail-before' }, { operation: 'get', key: /snapshots/, times: 9 });
+      world.store.inject({ kind: 'fail-before' }, { operation: 'get', key: /snapshots.00000002/, times: 9 });
   };
   await image.commit({}).catch(() => undefined);
   world.onCommitStep = () => undefined;
@@ -407,7 +407,7 @@ test('a clone in a mount that has looked ahead is two round trips: what must be 
   await maker.close();
 });
 
-test('a commit of a chunk asks for eight things: listing, two segments, two listings at once, the record, and its lock', async () => {
+test('a commit of a chunk asks for nine things: listing, two segments, three questions at once, the record, and its lock', async () => {
   const world = await ImageWorld.open(temporaryFolder('world'));
   await withImage(world, 1);
   const head = await world.openHead('disk');
@@ -421,6 +421,7 @@ test('a commit of a chunk asks for eight things: listing, two segments, two list
     'put segments/ID',
     'put segments/ID',
     'list condemned/',
+    'get images/disk/snapshots/00000001.json',
     'list images/disk/',
     'put images/disk/snapshots/00000002.json',
     'get images/disk/writer.json',

@@ -1,6 +1,7 @@
 import { afterEach, expect, jest, test } from '@jest/globals';
 import { encodeCondemnedList, MIN_GRACE_MS } from '../../lib/format/condemned-list.js';
-import { condemnedKey, segmentKey } from '../../lib/format/keys.js';
+import { condemnedKey, segmentKey, snapshotKey } from '../../lib/format/keys.js';
+import { encodeSnapshotRecord } from '../../lib/format/snapshot-record.js';
 import { verifyRepository } from '../../lib/repository/verify.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { CHUNK, codeOf, ImageWorld, shut, withImage } from '../helpers/image-world.js';
@@ -93,3 +94,31 @@ test('a commit of a chunk whose remembered place is condemned uploads it again',
   expect(segmentKey(own!.segment)).not.toBe(segmentKey(entry!.segment));
   await world.close();
 });
+
+// S29
+test.each(['commit', 'commit --as'])(
+  'in a store that was put back to an earlier state, %s does not take a foreign snapshot of the same number for its base',
+  async (how) => {
+    const world = await ImageWorld.open(temporaryFolder('world'));
+    await withImage(world, 1);
+    const head = await world.openHead('disk');
+    const image = (await world.catalogue.find('disk'))!;
+    await head.write(0, Buffer.alloc(CHUNK, 2));
+    await image.commit({});
+    await head.write(CHUNK, Buffer.alloc(CHUNK, 3));
+    const ours = await world.repository.readLivingRecord('disk', 2);
+    const foreign = { ...ours, commitId: 'f'.repeat(32), writerId: 'b'.repeat(32) };
+    await world.store.put(snapshotKey('disk', 2), encodeSnapshotRecord(foreign, 'disk@2'));
+    const outcome = image.commit(how === 'commit' ? {} : { as: 'saved' });
+    await expect(outcome).rejects.toMatchObject({
+      code: 'CONFLICT',
+      message: expect.stringContaining('disk@2 in the store is another snapshot') as unknown,
+    });
+    expect(await image.status()).toMatchObject({ dirtyBytes: CHUNK });
+    expect((await world.repository.summarizeImage('disk')).nextNumber).toBe(3);
+    expect((await world.repository.summarizeImage('saved')).snapshots).toEqual([]);
+    await world.store.put(snapshotKey('disk', 2), encodeSnapshotRecord(ours, 'disk@2'));
+    expect(await image.commit({})).toMatchObject({ number: 3 });
+    await world.close();
+  },
+);
