@@ -3,8 +3,8 @@
  * folder synced. Readers see the old content or the new one.
  */
 import { randomBytes } from 'node:crypto';
-import { link, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { link, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { errnoOf } from '../../lib/util/errors.js';
 import { makeFolders } from '../../lib/util/folders.js';
 
@@ -33,6 +33,14 @@ export async function createFile(path: string, text: string): Promise<boolean> {
   }
   await syncFolder(dirname(path));
   return true;
+}
+
+/** Removes what processes have left that were killed while they replaced the file. Nobody may be replacing it meanwhile. */
+export async function removeUnfinished(path: string): Promise<void> {
+  const folder = dirname(path);
+  const names = await readdir(folder);
+  const unfinished = names.filter((name) => name.startsWith(`${basename(path)}.`) && name.endsWith('.new'));
+  await Promise.all(unfinished.map((name) => rm(join(folder, name), { force: true })));
 }
 
 /** Makes a folder (and its parents) that only its owner may enter. */

@@ -13,7 +13,7 @@ import { chmod, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as z from 'zod';
-import { replaceFile } from './files.js';
+import { removeUnfinished, replaceFile } from './files.js';
 import { isRunning } from './processes.js';
 import { defaultStateRoot } from './state-directory.js';
 
@@ -77,6 +77,7 @@ export class Registry {
     const path = this.pathOf(this.ownFolder, mountpoint);
     if ((await read(path))?.pid !== pid) return;
     await removeIfEmpty(processErrorFile(this, mountpoint));
+    await removeUnfinished(path);
     await rm(path, { force: true });
   }
 

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { isRunning, startTicksOf, thisProcess } from '../../mount/service/processes.js';
 import { Registry, type RegistryEntry } from '../../mount/service/registry.js';
 
@@ -43,6 +43,16 @@ test('a user without a login keeps it where nobody else can write', () => {
   expect(folderOf({ XDG_RUNTIME_DIR: '/run/user/1000' })).toBe('/run/user/1000/lazydisk');
   expect(folderOf({ XDG_STATE_HOME: '/home/anna/states' })).toBe('/home/anna/states/lazydisk/run');
   expect(folderOf({ XDG_RUNTIME_DIR: '', XDG_STATE_HOME: '/s' })).toBe('/s/lazydisk/run');
+});
+
+test('the end of a mount leaves nothing, also of daemons that were killed while they replaced its entry', async () => {
+  const registry = Registry.in(folder);
+  await registry.add(entry());
+  const own = registry.entryPath('/mnt/a b');
+  const another = `${registry.entryPath('/other')}.0123456789ab.new`;
+  for (const path of [`${own}.0123456789ab.new`, `${own}.ba9876543210.new`, another]) writeFileSync(path, '{');
+  await registry.remove('/mnt/a b', process.pid);
+  expect(readdirSync(folder)).toEqual([basename(another)]);
 });
 
 test('entries can be read by other users', async () => {
