@@ -19,6 +19,7 @@ import { readTag } from '../repository/tags.js';
 import { orAborted } from '../util/abort.js';
 import { hasCode, messageOf } from '../util/errors.js';
 import type { Log } from '../util/log.js';
+import { KeptAnswers } from './kept-answers.js';
 
 /** Ascending. */
 export type Snapshots = ImageListing['snapshots'];
@@ -58,15 +59,18 @@ export class Listings {
   private readonly answers = new Map<string, Answer>();
   /** What the last listing of the names said of each image, and when it was asked. */
   private summed: { readonly images: ReadonlyMap<string, ImageSummary>; readonly askedMs: number } | undefined;
-  private readonly stored = new Map<string, string>();
+  private readonly kept: KeptAnswers;
   private readonly reading = new SingleFlight<SnapshotRecord>();
   private early: EarlyNames | undefined;
   private failedMs = Number.NEGATIVE_INFINITY;
+  /** How often we have changed something in the store: what was asked before the last time is not kept. */
+  private changes = 0;
   /** By the same clock as `now`; null: it answered when it was asked last. */
   private awaySinceMs: number | null = null;
 
   constructor(private readonly parts: ListingsParts) {
     this.early = parts.early;
+    this.kept = new KeptAnswers(parts.database, parts.log);
   }
 
   /** Whether the last question to the store went unanswered. */
@@ -94,15 +98,18 @@ export class Listings {
   names(signal?: AbortSignal, fallback?: readonly string[]): Promise<readonly string[]> {
     const early = this.takeEarly();
     const askedMs = early?.askedMs ?? this.parts.now();
+    const { changes } = this;
     const question = async (abort?: AbortSignal): Promise<readonly string[]> => {
       const summaries = await (early === undefined
         ? this.parts.repository.imageSummaries(abort)
         : orAborted(early.summaries, abort));
-      this.summed = { images: new Map(summaries.map((summary) => [summary.image, summary])), askedMs };
+      if (changes === this.changes) {
+        this.summed = { images: new Map(summaries.map((summary) => [summary.image, summary])), askedMs };
+      }
       return summaries.map(({ image }) => image);
     };
     return orAborted(
-      this.fresh('names', () => this.ask('names', question, fallback), askedMs),
+      this.fresh('names', () => this.ask('names', question, (kept) => kept ?? fallback), askedMs),
       signal,
     );
   }
@@ -135,7 +142,7 @@ export class Listings {
       known === undefined ? repository.listImage(image, abort) : repository.completeListing(known.summary, abort);
     return orAborted(
       // An answer that rests on the names' listing is as old as that.
-      this.fresh(key, async () => withTags(await this.ask(key, question, fallback)), known?.askedMs),
+      this.fresh(key, () => this.ask(key, question, (kept) => whatIsKnown(kept, fallback)), known?.askedMs),
       signal,
     );
   }
@@ -148,7 +155,7 @@ export class Listings {
       (await readTag(store, image, tag, abort))?.number ?? null;
     if (age === 'now') this.answers.delete(key);
     return orAborted(
-      this.fresh(key, () => this.ask(key, question, undefined)),
+      this.fresh(key, () => this.ask(key, question, (kept) => kept)),
       signal,
     );
   }
@@ -157,10 +164,10 @@ export class Listings {
   record(image: string, number: number, signal?: AbortSignal): Promise<SnapshotRecord> {
     const key = `record/${image}/${number}`;
     const read = async (shared: AbortSignal): Promise<SnapshotRecord> => {
-      const kept = await this.recall(key);
+      const kept = await this.kept.recall(key);
       if (kept !== undefined) return decodeSnapshotRecord(kept, `${key} of the local database`);
       const record = await this.parts.repository.readRecord(image, number, shared);
-      await this.remember(key, encodeSnapshotRecord(record, key));
+      await this.kept.remember(key, encodeSnapshotRecord(record, key));
       return record;
     };
     return this.reading.run(key, read, signal);
@@ -168,6 +175,7 @@ export class Listings {
 
   /** We have changed something in the store ourselves, so it is there: the next question goes to it. */
   invalidate(): void {
+    this.changes++;
     this.failedMs = Number.NEGATIVE_INFINITY;
     this.answers.clear();
     this.early = undefined;
@@ -206,24 +214,29 @@ export class Listings {
     return value as Promise<T>;
   }
 
+  /** `otherwise`: what is answered while the store is away, by what it said last. */
   private async ask<T>(
     key: string,
     question: (signal?: AbortSignal) => Promise<T>,
-    otherwise: T | undefined,
+    otherwise: (kept: T | undefined) => T | undefined,
   ): Promise<T> {
-    const kept = await this.recall(key);
-    const fallback = kept === undefined ? otherwise : (JSON.parse(kept.toString('utf8')) as T);
+    const { changes } = this;
+    const kept = await this.kept.recall(key);
+    const fallback = otherwise(kept === undefined ? undefined : (JSON.parse(kept.toString('utf8')) as T));
     if (fallback !== undefined && this.isWithin(LEAVE_ALONE_MS, this.failedMs)) return fallback;
     const patience = fallback === undefined ? undefined : AbortSignal.timeout(PATIENCE_MS);
     try {
-      return await this.keep(key, await question(patience));
+      const answer = await question(patience);
+      this.noteBack();
+      if (changes === this.changes) await this.kept.keep(key, answer);
+      return answer;
     } catch (error) {
       const isAway = patience?.aborted === true || hasCode(error, 'UNREACHABLE');
       const reason = reasonOf(error, patience, PATIENCE_MS);
       const isDenied = fallback !== undefined && hasCode(error, 'REFUSED');
       if (isAway || isDenied) this.noteAway(reason);
       if (fallback === undefined || !(isAway || isDenied)) throw error;
-      this.failedMs = this.parts.now();
+      if (changes === this.changes) this.failedMs = this.parts.now();
       return fallback;
     }
   }
@@ -241,36 +254,6 @@ export class Listings {
     this.parts.log.info('The store answers again.', { awayMs: this.parts.now() - this.awaySinceMs });
     this.awaySinceMs = null;
   }
-
-  private async keep<T>(key: string, value: T): Promise<T> {
-    this.noteBack();
-    const text = JSON.stringify(value);
-    if (this.stored.get(key) !== text) {
-      this.stored.set(key, text);
-      await this.remember(key, Buffer.from(text));
-    }
-    return value;
-  }
-
-  /** A local copy that can't be read (a damaged database) is none. */
-  private async recall(key: string): Promise<Buffer | undefined> {
-    try {
-      return await this.parts.database.get(key);
-    } catch (error) {
-      this.parts.log.warn('what the store said before can not be read locally', { key, error: messageOf(error) });
-      return undefined;
-    }
-  }
-
-  /** One that can't be written (a full disk) is missed only when the store is away. */
-  private async remember(key: string, bytes: Uint8Array): Promise<void> {
-    try {
-      await this.parts.database.put(key, bytes);
-    } catch (error) {
-      this.stored.delete(key);
-      this.parts.log.warn('what the store says could not be kept locally', { key, error: messageOf(error) });
-    }
-  }
 }
 
 /** What is told of a question that failed, or that was given up after so long. */
@@ -278,7 +261,20 @@ function reasonOf(error: unknown, patience: AbortSignal | undefined, patienceMs:
   return patience?.aborted === true ? `It did not answer within ${String(patienceMs / 1000)} s.` : messageOf(error);
 }
 
-/** A listing that was kept before there were tags knows of none. */
-function withTags(listing: Omit<ImageListing, 'tags'> & Partial<ImageListing>): ImageListing {
-  return { ...listing, tags: listing.tags ?? [] };
+/** A listing that was kept before there were tags. */
+type KeptListing = Omit<ImageListing, 'tags'> & Partial<ImageListing>;
+
+/**
+ * A listing for a store that is away, of what it said last and what the head of this host says: that may stand on a snapshot
+ * which it has published since.
+ */
+function whatIsKnown(kept: KeptListing | undefined, own: ImageListing | undefined): ImageListing | undefined {
+  if (kept === undefined) return own;
+  const since = own?.snapshots.filter(({ number }) => number >= kept.nextNumber) ?? [];
+  return {
+    ...kept,
+    tags: kept.tags ?? [],
+    snapshots: [...kept.snapshots, ...since],
+    nextNumber: Math.max(kept.nextNumber, own?.nextNumber ?? 1),
+  };
 }

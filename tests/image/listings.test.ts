@@ -176,3 +176,41 @@ test('a listing that was kept before there were tags names none', async () => {
   store.setOutage(true);
   expect(await listings.listing('a')).toMatchObject({ nextNumber: 2, tags: [] });
 });
+
+// S29
+test('an answer that comes after a change of our own, to what was asked before it, is not taken for what is there', async () => {
+  const { repository, store, listings, database } = await threeImages();
+  const list = store.list.bind(store);
+  let arrive = (): void => undefined;
+  const underWay = new Promise<void>((resolve) => (arrive = resolve));
+  store.list = async (...options) => {
+    const answer = await list(...options);
+    await underWay;
+    return answer;
+  };
+  const asked = [listings.names(), listings.listing('a')] as const;
+  await store.until(() => store.counts.list.requests === 2);
+  await repository.publishRecord('a', recordOf({ number: 2 }));
+  listings.invalidate();
+  arrive();
+  await Promise.all(asked);
+  expect(await database.get('image/a')).toBeUndefined();
+  expect((await listings.snapshots('a')).map(({ number }) => number)).toEqual([1, 2]);
+});
+
+// S15
+test('while the store is away, what it said last is known, and what this host has published since', async () => {
+  const { store, listings, pass } = await threeImages();
+  const { nextNumber, ...rest } = await listings.listing('a');
+  const own = { ...rest, snapshots: [{ number: 2, publishedMs: 0 }], nextNumber: 3 };
+  listings.invalidate();
+  store.setOutage(true);
+  const numbersOf = async (fallback = own): Promise<number[]> => {
+    pass(5 * SECOND_MS);
+    return (await listings.snapshots('a', undefined, fallback)).map(({ number }) => number);
+  };
+  expect(nextNumber).toBe(2);
+  expect(await numbersOf()).toEqual([1, 2]);
+  // A head on what the store knew then says nothing new: what is older was deleted, or is another host's to tell.
+  expect(await numbersOf({ ...own, snapshots: [{ number: 1, publishedMs: 0 }] })).toEqual([1]);
+});
