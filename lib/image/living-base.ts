@@ -21,6 +21,8 @@ export async function assertBaseLives(head: HeadRecord, repository: Repository, 
   try {
     found = await repository.readLivingRecord(image, number, signal);
   } catch (error) {
+    // No collection takes anything while it is there, and what is published over it is whole without it.
+    if (hasCode(error, 'DAMAGED')) return;
     throw hasCode(error, 'NOT_FOUND') ? baseDeleted(image, number) : error;
   }
   if (found.commitId === commitId) return;

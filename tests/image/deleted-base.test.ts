@@ -2,6 +2,7 @@ import { afterEach, expect, jest, test } from '@jest/globals';
 import { encodeCondemnedList, MIN_GRACE_MS } from '../../lib/format/condemned-list.js';
 import { condemnedKey, segmentKey, snapshotKey } from '../../lib/format/keys.js';
 import { encodeSnapshotRecord } from '../../lib/format/snapshot-record.js';
+import { openRepository } from '../../lib/repository/repository.js';
 import { verifyRepository } from '../../lib/repository/verify.js';
 import { cleanUpAfter } from '../helpers/cleanup.js';
 import { CHUNK, codeOf, ImageWorld, shut, withImage } from '../helpers/image-world.js';
@@ -92,6 +93,20 @@ test('a commit of a chunk whose remembered place is condemned uploads it again',
   const own = await world.repository.trees().entry(other, 0);
   expect(own!.id).toBe(entry!.id);
   expect(segmentKey(own!.segment)).not.toBe(segmentKey(entry!.segment));
+  await world.close();
+});
+
+// S29
+test('a commit over a base whose record is damaged saves what was written, and is whole', async () => {
+  const world = await ImageWorld.open(temporaryFolder('world'));
+  await withImage(world, 1);
+  const head = await world.openHead('disk');
+  await head.write(CHUNK, Buffer.alloc(CHUNK, 2));
+  await world.store.put(snapshotKey('disk', 1), Buffer.from('garbage'));
+  expect(await (await world.catalogue.find('disk'))!.commit({})).toMatchObject({ number: 2 });
+  const { damages } = await verifyRepository(await openRepository(world.store));
+  expect(damages).toMatchObject([{ object: snapshotKey('disk', 1) }]);
+  expect(await head.read(0, 1)).toEqual(Buffer.from([1]));
   await world.close();
 });
 
