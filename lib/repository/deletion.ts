@@ -19,7 +19,7 @@ import type { ObjectStore } from '../store/object-store.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import type { Stopwatch } from '../util/stopwatch.js';
 import { readLock } from './locks.js';
-import { getOrNull } from './read-document.js';
+import { orNull } from './read-document.js';
 import { within } from './reliance.js';
 import { readTags, tagNames } from './tags.js';
 
@@ -39,7 +39,7 @@ export async function deleteSnapshot(
 ): Promise<void> {
   await assertUnused(store, image, number, signal);
   const key = snapshotKey(image, number);
-  const bytes = await getOrNull(store, key, signal);
+  const bytes = await orNull(store.get(key, { signal }));
   if (bytes === null || isEmptied(bytes)) {
     if ((await readTombstone(store, image, number, signal)) !== null) return; // it is done
     if (bytes === null) {
@@ -66,7 +66,7 @@ export async function readTombstone(
   signal?: AbortSignal,
 ): Promise<Tombstone | null> {
   const key = tombstoneKey(image, number);
-  const bytes = await getOrNull(store, key, signal);
+  const bytes = await orNull(store.get(key, { signal }));
   return bytes === null ? null : decodeTombstone(bytes, key);
 }
 

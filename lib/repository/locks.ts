@@ -9,22 +9,18 @@ import type { RandomId } from '../format/references.js';
 import { decodeWriterLock, encodeWriterLock, type WriterLock } from '../format/writer-lock.js';
 import type { ObjectStore } from '../store/object-store.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
-import { readDocument } from './read-document.js';
+import { orNull, readDocument } from './read-document.js';
 
 /** How often a lock may come and go while we try to take it. */
 const ATTEMPTS = 5;
 
 export async function readLock(store: ObjectStore, image: string, signal?: AbortSignal): Promise<WriterLock | null> {
   const key = writerKey(image);
-  try {
-    return await readDocument(
-      () => store.get(key, { signal }),
-      (bytes) => decodeWriterLock(bytes, key),
-    );
-  } catch (error) {
-    if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return null;
-    throw error;
-  }
+  const lock = readDocument(
+    () => store.get(key, { signal }),
+    (bytes) => decodeWriterLock(bytes, key),
+  );
+  return orNull(lock);
 }
 
 /** Our own lock is kept and returned as it is. LOCKED when it is another's. */

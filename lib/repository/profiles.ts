@@ -5,7 +5,7 @@
 import { profileKey } from '../format/keys.js';
 import { decodeBootProfile, encodeBootProfile, type BootProfile } from '../format/profile.js';
 import type { ObjectStore } from '../store/object-store.js';
-import { hasCode } from '../util/errors.js';
+import { orNull } from './read-document.js';
 
 /** null: there is none. DAMAGED, UNSUPPORTED, UNREACHABLE. */
 export async function readProfile(
@@ -14,12 +14,8 @@ export async function readProfile(
   signal?: AbortSignal,
 ): Promise<BootProfile | null> {
   const key = profileKey(image);
-  try {
-    return decodeBootProfile(await store.get(key, { signal }), key);
-  } catch (error) {
-    if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return null;
-    throw error;
-  }
+  const bytes = await orNull(store.get(key, { signal }));
+  return bytes === null ? null : decodeBootProfile(bytes, key);
 }
 
 export async function writeProfile(

@@ -1,15 +1,10 @@
 /** Reading small objects whole. */
-import type { ObjectStore } from '../store/object-store.js';
 import { hasCode } from '../util/errors.js';
 
-/** null: there is no such object. Rejects as the store does, also where the bucket is missing. */
-export async function getOrNull(
-  store: ObjectStore,
-  key: string,
-  signal: AbortSignal | undefined,
-): Promise<Buffer | null> {
+/** What was asked of a store; null: there is no such object. Rejects as `asked` does, also where the bucket is missing. */
+export async function orNull<T>(asked: Promise<T>): Promise<T | null> {
   try {
-    return await store.get(key, { signal });
+    return await asked;
   } catch (error) {
     if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return null;
     throw error;

@@ -7,7 +7,7 @@ import { decodeMarker, encodeMarker, type RepositoryMarker } from '../format/mar
 import type { Codec } from '../format/references.js';
 import type { ObjectStore } from '../store/object-store.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
-import { readDocument } from './read-document.js';
+import { orNull, readDocument } from './read-document.js';
 import { StoredRepository } from './stored-repository.js';
 
 export interface InitOptions {
@@ -94,7 +94,7 @@ export async function openRepository(
 ): Promise<StoredRepository> {
   if (options.marker !== undefined) return new StoredRepository(store, options.marker);
   const found = await readMarker(store, options.signal);
-  if (found === undefined) {
+  if (found === null) {
     throw new LazydiskError(
       'NOT_FOUND',
       `${store.location} is not a lazydisk repository; make one with \`lazydisk init ${store.location}\`.`,
@@ -111,16 +111,12 @@ interface FoundMarker {
   readonly created: boolean;
 }
 
-async function readMarker(store: ObjectStore, signal: AbortSignal | undefined): Promise<FoundMarker | undefined> {
-  try {
-    return await readDocument(
-      () => store.get(MARKER_KEY, { signal }),
-      (bytes) => ({ marker: decodeMarker(bytes), bytes, created: false }),
-    );
-  } catch (error) {
-    if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return undefined;
-    throw error;
-  }
+async function readMarker(store: ObjectStore, signal: AbortSignal | undefined): Promise<FoundMarker | null> {
+  const marker = readDocument(
+    () => store.get(MARKER_KEY, { signal }),
+    (bytes) => ({ marker: decodeMarker(bytes), bytes, created: false }),
+  );
+  return orNull(marker);
 }
 
 /** Somebody else may be faster: then theirs counts. */
@@ -143,7 +139,7 @@ async function putMarker(
     if (!hasCode(error, 'EXISTS')) throw error;
   }
   const found = await readMarker(store, signal);
-  if (found === undefined) throw new LazydiskError('CONFLICT', `${MARKER_KEY} comes and goes; try again.`);
+  if (found === null) throw new LazydiskError('CONFLICT', `${MARKER_KEY} comes and goes; try again.`);
   // Our own put may have succeeded unseen: then it is ours.
   return { ...found, created: found.marker.repositoryId === marker.repositoryId };
 }

@@ -29,7 +29,7 @@ import { BoundedMap } from './bounded-map.js';
 import { deletedRecord, deleteSnapshot, isEmptied } from './deletion.js';
 import { isLiving, listedImages, NO_IMAGE } from './listings.js';
 import { readLock, releaseLock, takeLock, updateLock } from './locks.js';
-import { getOrNull, readDocument } from './read-document.js';
+import { orNull, readDocument } from './read-document.js';
 import { Reliance, within } from './reliance.js';
 import { SingleFlight } from './single-flight.js';
 import { StoredSnapshotWriter } from './snapshot-writer.js';
@@ -144,7 +144,7 @@ export class StoredRepository implements Repository {
     const bytes = encodeSnapshotRecord(record, key);
     const evidenceAgeMs = sourceAgeMs ?? this.startStopwatch();
     const [tombstone] = await Promise.all([
-      number === 'listed' ? null : getOrNull(this.store, tombstoneKey(image, record.number), signal),
+      number === 'listed' ? null : orNull(this.store.get(tombstoneKey(image, record.number), { signal })),
       this.assertExclusivePuts(signal),
       confirm?.(signal),
     ]);
@@ -218,7 +218,7 @@ export class StoredRepository implements Repository {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const key = snapshotKey(image, record.number);
-    const [there] = await Promise.all([getOrNull(this.store, key, signal), this.assertExclusivePuts(signal)]);
+    const [there] = await Promise.all([orNull(this.store.get(key, { signal })), this.assertExclusivePuts(signal)]);
     if (there === null || !isEmptied(there)) {
       await this.publishRecord(image, record, signal, { number: 'listed', sourceAgeMs });
       return;
@@ -231,7 +231,7 @@ export class StoredRepository implements Repository {
   async #getRecord(image: string, number: number, signal: AbortSignal | undefined): Promise<Buffer> {
     const bytes = await this.#get(snapshotKey(image, number), `${image}@${number}`, signal);
     if (!isEmptied(bytes)) return bytes;
-    if ((await getOrNull(this.store, tombstoneKey(image, number), signal)) === null) return bytes;
+    if ((await orNull(this.store.get(tombstoneKey(image, number), { signal }))) === null) return bytes;
     throw new LazydiskError('NOT_FOUND', `${image}@${number} was deleted; \`lazydisk undelete\` may bring it back.`, {
       facts: { image, number },
     });

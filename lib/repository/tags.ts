@@ -12,7 +12,7 @@ import { decodeTag, encodeTag, type Tag } from '../format/tag.js';
 import type { ObjectStore } from '../store/object-store.js';
 import { hasCode, LazydiskError } from '../util/errors.js';
 import type { Repository } from './api.js';
-import { readDocument } from './read-document.js';
+import { orNull, readDocument } from './read-document.js';
 
 /** Tags that are read at once. */
 const PARALLEL_READS = 16;
@@ -25,15 +25,11 @@ export async function readTag(
   signal?: AbortSignal,
 ): Promise<Tag | null> {
   const key = tagKey(image, tag);
-  try {
-    return await readDocument(
-      () => store.get(key, { signal }),
-      (bytes) => decodeTag(bytes, key, tag),
-    );
-  } catch (error) {
-    if (hasCode(error, 'NOT_FOUND') && error.facts['bucket'] === undefined) return null;
-    throw error;
-  }
+  const found = readDocument(
+    () => store.get(key, { signal }),
+    (bytes) => decodeTag(bytes, key, tag),
+  );
+  return orNull(found);
 }
 
 /** Where a tag leads. NOT_FOUND says which tags there are. DAMAGED, UNSUPPORTED. */

@@ -103,13 +103,11 @@ class Verification {
     if (image !== undefined && !images.has(image)) {
       throw new LazydiskError('NOT_FOUND', `There is no image ${image} in ${store.location}.`, { facts: { image } });
     }
-    const living = new Map(
-      [...images].map(([name, { snapshots }]) => [name, new Set(snapshots.map(({ number }) => number))]),
-    );
+    for (const [name, { snapshots }] of images) {
+      for (const { number } of snapshots) await this.#record(name, number);
+    }
     for (const { key } of objects) {
       const parsed = parseKey(key);
-      if (parsed?.kind === 'snapshot' && living.get(parsed.image)?.has(parsed.number))
-        await this.#record(parsed.image, parsed.number);
       if (parsed?.kind === 'tombstone') await this.#tombstone(parsed.image, parsed.number);
       if (parsed?.kind === 'writer') await this.#lock(parsed.image);
       if (parsed?.kind === 'profile') await this.#profile(parsed.image);
